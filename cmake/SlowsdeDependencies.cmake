@@ -1,0 +1,16 @@
+# Everything comes from the system's packages; nothing is downloaded.
+find_package(Threads REQUIRED)
+find_package(Eigen3 3.4 REQUIRED NO_MODULE)
+find_package(Boost 1.74 REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(fmt REQUIRED)
+find_package(tomlplusplus REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(netcdf REQUIRED IMPORTED_TARGET netcdf)
+find_path(SPECTRA_INCLUDE_DIR Spectra/SymEigsSolver.h REQUIRED)
+
+# What only slowsde's own .cpp files use; no installed header needs it.
+add_library(slowsde_private_dependencies INTERFACE)
+target_link_libraries(slowsde_private_dependencies INTERFACE CLI11::CLI11 fmt::fmt tomlplusplus::tomlplusplus
+                                                             PkgConfig::netcdf)
+target_include_directories(slowsde_private_dependencies SYSTEM INTERFACE ${SPECTRA_INCLUDE_DIR})

@@ -1,0 +1,35 @@
+# Build options and the flags that every slowsde translation unit, and every user of its templates, must share.
+
+option(SLOWSDE_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
+option(SLOWSDE_BUILD_BENCH "Build the benchmark programs" ${PROJECT_IS_TOP_LEVEL})
+option(SLOWSDE_SANITIZE "Address and undefined-behaviour sanitizers" OFF)
+set(SLOWSDE_MARCH "native" CACHE STRING "-march= of the step loops; empty for the compiler's portable default")
+
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Build type" FORCE)
+endif()
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_CXX_FLAGS_RELEASE "-O3 -DNDEBUG")
+
+# Contraction is off so that the bits of a result do not depend on which multiply-adds a compiler chose to fuse.
+# The pack types hand whole vectors through inlined calls, hence the ABI note is of no concern.
+set(SLOWSDE_ARITHMETIC_FLAGS
+    $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>
+    $<$<COMPILE_LANGUAGE:CXX>:-fno-math-errno>
+    $<$<COMPILE_LANGUAGE:CXX>:-Wno-psabi>)
+if(SLOWSDE_MARCH)
+  list(APPEND SLOWSDE_ARITHMETIC_FLAGS $<$<COMPILE_LANGUAGE:CXX>:-march=${SLOWSDE_MARCH}>)
+endif()
+
+# GCC 12's own AVX-512 intrinsics set off its uninitialized warnings wherever Eigen inlines them (GCC bug 105593).
+add_library(slowsde_warnings INTERFACE)
+target_compile_options(slowsde_warnings INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Werror>
+  $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-Wno-uninitialized -Wno-maybe-uninitialized>)
+if(SLOWSDE_SANITIZE)
+  add_compile_options(-fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=address,undefined)
+endif()
