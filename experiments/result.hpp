@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -61,6 +63,8 @@ struct Result {
 struct ResultPart {
   std::string name;    ///< also the name of its directory
   std::string config;  ///< its effective configuration, TOML
+  std::optional<std::uint64_t> seed;
+  double wall_seconds = 0;
   Result result;
 };
 
