@@ -10,17 +10,13 @@ namespace slowsde {
 namespace {
 
 constexpr std::string_view keywords =
-    " alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t char8_t "
-    "class "
-    "co_await co_return co_yield compl concept const const_cast consteval constexpr constinit continue "
-    "decltype default "
-    "delete do double dynamic_cast else enum explicit export extern false float for friend goto if inline "
-    "int long "
-    "mutable namespace new noexcept not not_eq nullptr operator or or_eq private protected public register "
-    "reinterpret_cast requires return short signed sizeof slowsde static static_assert static_cast std "
-    "struct switch "
-    "template this thread_local throw true try typedef typeid typename union unsigned using virtual void "
-    "volatile "
+    " alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t "
+    "char8_t class co_await co_return co_yield compl concept const const_cast consteval constexpr "
+    "constinit continue decltype default delete do double dynamic_cast else enum explicit export "
+    "extern false float for friend goto if inline int long mutable namespace new noexcept not not_eq "
+    "nullptr operator or or_eq private protected public register reinterpret_cast requires return "
+    "short signed sizeof slowsde static static_assert static_cast std struct switch template this "
+    "thread_local throw true try typedef typeid typename union unsigned using virtual void volatile "
     "wchar_t while xor xor_eq main ";
 
 constexpr const char* header =
@@ -59,7 +55,7 @@ struct NAME {
 constexpr const char* cmake = R"(cmake_minimum_required(VERSION 3.25)
 project(NAME LANGUAGES CXX)
 find_package(slowsde REQUIRED)
-# A program `NAME`: slowsde with the struct NAME of this header among its problems.
+# A program build/slowsde that knows the struct NAME of this header as the problem "NAME".
 slowsde_add_problem(NAME NAME.hpp)
 )";
 
@@ -116,8 +112,8 @@ A problem for slowsde: `NAME.hpp` is the loss, `NAME.toml` an experiment on it.
 
     cmake -S . -B build -DCMAKE_PREFIX_PATH=/where/slowsde/is/installed
     cmake --build build
-    build/NAME run NAME.toml
-    build/NAME plot results/NAME
+    build/slowsde run NAME.toml
+    build/slowsde plot results/NAME
 )";
 
 std::string filled(std::string_view text, const std::string& name) {
