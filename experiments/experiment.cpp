@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "slowsde/experiments/errors.hpp"
 #include "slowsde/experiments/registry.hpp"
 
 namespace slowsde {
@@ -18,6 +19,10 @@ Estimate& Estimate::operator+=(const Estimate& next) {
 
 const Experiment& begin_experiment(ConfigTable& config, RunContext& context) {
   const Experiment& experiment = *choose(config, "kind", context.registry.experiments, "ensemble");
+  if (!experiment.runs_on(context.backend)) {
+    throw BackendError("experiments of kind '" + std::string(experiment.name()) +
+                       "' do not run on --backend cuda");
+  }
   config.get<std::string>("title", "");
   if (experiment.has_seed()) context.seed = config.get<std::uint64_t>("seed", 1);
   return experiment;

@@ -54,6 +54,9 @@ class Experiment {
 
   /// Whether the key `seed` belongs to this kind; not so for a container whose parts have their own.
   virtual bool has_seed() const { return true; }
+
+  /// Whether run() can use the backend; a container leaves the question to what it holds.
+  virtual bool runs_on(Backend backend) const { return backend == Backend::cpu; }
 };
 
 /// The experiment that `kind` (default "ensemble") names. Reads also `title` and, where the kind has one,

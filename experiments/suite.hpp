@@ -22,6 +22,7 @@ class Suite : public Experiment {
   }
   Estimate estimate(ConfigTable& config, const RunContext& context) const override;
   Result run(ConfigTable& config, RunContext& context) const override;
+  bool runs_on(Backend) const override { return true; }
   bool has_seed() const override { return false; }
 };
 

@@ -30,6 +30,7 @@ class Sweep : public Experiment {
   }
   Estimate estimate(ConfigTable& config, const RunContext& context) const override;
   Result run(ConfigTable& config, RunContext& context) const override;
+  bool runs_on(Backend) const override { return true; }
 };
 
 /// The results of the points along a new leading dimension `point`. Throws std::invalid_argument if there is

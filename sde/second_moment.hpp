@@ -40,6 +40,10 @@ class SecondMoment {
 
   /// Slow time per step divided by η²: 1 for SGD, 1/(1−β)² for heavy ball.
   virtual double slow_time_per_step(const Round&) const { return 1; }
+
+  /// What multiplies Σ_∥ in the SDE's noise and in its Itô term −(1/2B)𝓗^†∇³L[Σ_∥]: 1, unless an algorithm
+  /// discards part of its gradients' noise, as heavy ball does when it resets its buffers.
+  virtual double diffusion_weight(const Round&) const { return 1; }
 };
 
 }  // namespace slowsde

@@ -60,6 +60,21 @@ TEST_CASE("registries are objects of their own: what is added to one is not in a
   CHECK(mine.experiments.find("suite") != nullptr);
 }
 
+TEST_CASE("an experiment is not begun on a backend that it does not run on") {
+  Registry registry = slowsde::builtin_registry();
+  registry.add(std::make_shared<slowsde::test::LineExperiment>());
+  slowsde::Progress progress;
+  slowsde::RunContext context{registry, progress};
+  context.backend = slowsde::Backend::cuda;
+  const std::string refusal = "experiments of kind 'line' do not run on --backend cuda";
+  ConfigTable line = ConfigTable::parse("kind = \"line\"", "c.toml");
+  CHECK(message_of([&] { estimate_experiment(line, context); }) == refusal);
+  ConfigTable sweep = ConfigTable::parse(
+      "kind = \"sweep\"\nsweep = { experiment = \"line\", over = [{ key = \"slope\", values = [1] }] }",
+      "c.toml");
+  CHECK(message_of([&] { estimate_experiment(sweep, context); }) == refusal);
+}
+
 TEST_CASE("estimates of runs that follow each other add up, except for memory") {
   slowsde::Estimate all{1, 2, 300, {"a"}};
   all += slowsde::Estimate{10, 20, 100, {"a", "b"}};

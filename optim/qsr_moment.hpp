@@ -1,0 +1,17 @@
+// The second moment of Local SGD as η → 0 with η²H fixed, the scaling of the Quadratic Synchronization Rule.
+#pragma once
+
+#include "slowsde/sde/second_moment.hpp"
+
+namespace slowsde {
+
+/// c_ij = K/(λ_i + λ_j) (Gu et al. 2024, Theorem 3.1).
+class QsrMoment final : public SecondMoment {
+ public:
+  std::string_view name() const override { return "qsr"; }
+  double coefficient(double lambda_i, double lambda_j, const Round& round) const override {
+    return round.workers / (lambda_i + lambda_j);
+  }
+};
+
+}  // namespace slowsde

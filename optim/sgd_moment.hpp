@@ -1,0 +1,17 @@
+// The second moment of SGD as η → 0.
+#pragma once
+
+#include "slowsde/sde/second_moment.hpp"
+
+namespace slowsde {
+
+/// c_ij = 1/(λ_i + λ_j) (Li, Wang & Arora 2022; Gu et al. 2023, eq. 4).
+class SgdMoment final : public SecondMoment {
+ public:
+  std::string_view name() const override { return "sgd"; }
+  double coefficient(double lambda_i, double lambda_j, const Round&) const override {
+    return 1 / (lambda_i + lambda_j);
+  }
+};
+
+}  // namespace slowsde

@@ -1,0 +1,130 @@
+// Derivatives of a problem that was written once: gradient, Hessian-vector product and contractions of the
+// third derivative, by jets over the loss or over the problem's own gradient where it has one.
+#pragma once
+
+#include <Eigen/Dense>
+#include <vector>
+
+#include "slowsde/problems/jet.hpp"
+#include "slowsde/problems/problem.hpp"
+
+namespace slowsde {
+namespace detail {
+
+/// Partial derivatives taken at once by forward differentiation of a problem of run-time dimension.
+inline constexpr int dual_block = 8;
+
+/// Calls visit(dual θ, first, count) for blocks of variables, each carried as duals.
+template <class P, class T, class Visit>
+void forward_blocks(const P& problem, const T* theta, Visit visit) {
+  constexpr int block = StaticDimension<P> ? static_dimension<P>() : dual_block;
+  using D = Dual<T, block>;
+  const int d = dimension(problem);
+  std::vector<D> x(theta, theta + d);
+  for (int first = 0; first < d; first += block) {
+    const int count = std::min(block, d - first);
+    for (int i = 0; i < count; ++i)
+      x[static_cast<std::size_t>(first + i)].d[static_cast<std::size_t>(i)] = T(1.0);
+    visit(x.data(), first, count);
+    for (int i = 0; i < count; ++i)
+      x[static_cast<std::size_t>(first + i)].d[static_cast<std::size_t>(i)] = T(0.0);
+  }
+}
+
+}  // namespace detail
+
+/// L(θ) for any scalar type.
+template <Problem P, class T>
+T loss(const P& problem, const T* theta) {
+  if constexpr (GeneralLoss<P>) {
+    return problem.loss(theta);
+  } else {
+    const int C = outputs_per_sample(problem), n = problem.samples();
+    std::vector<T> f(static_cast<std::size_t>(C)), y(static_cast<std::size_t>(C));
+    T sum(0.0);
+    for (int i = 0; i < n; ++i) {
+      problem.outputs(theta, i, f.data());
+      problem.targets(i, y.data());
+      for (std::size_t c = 0; c < f.size(); ++c) sum = sum + (f[c] - y[c]) * (f[c] - y[c]);
+    }
+    return sum * T(0.5 / n);
+  }
+}
+
+/// g = ∇L(θ): (d). T is double, a jet or a pack.
+template <Problem P, class T>
+void gradient(const P& problem, const T* theta, T* g) {
+  const int d = dimension(problem);
+  if constexpr (LeastSquaresProblem<P> && HasSampleGradient<P>) {
+    const int n = problem.samples();
+    const std::vector<T> eps(static_cast<std::size_t>(outputs_per_sample(problem)), T(0.0));
+    std::vector<T> scratch(static_cast<std::size_t>(problem.scratch_size()));
+    for (int j = 0; j < d; ++j) g[j] = T(0.0);
+    for (int i = 0; i < n; ++i) problem.add_sample_gradient(theta, i, eps.data(), g, scratch.data());
+    for (int j = 0; j < d; ++j) g[j] = g[j] * T(1.0 / n);
+  } else {
+    detail::forward_blocks(problem, theta, [&](const auto* x, int first, int count) {
+      const auto value = loss(problem, x);
+      for (int i = 0; i < count; ++i) g[first + i] = value.d[static_cast<std::size_t>(i)];
+    });
+  }
+}
+
+namespace detail {
+
+/// Coefficient N of the Taylor series of ∇L along θ + s·u, times N!.
+template <int N, Problem P>
+Eigen::VectorXd directional_gradient(const P& problem, const Eigen::VectorXd& theta,
+                                     const Eigen::VectorXd& u) {
+  using T = Taylor<double, N>;
+  const auto d = static_cast<std::size_t>(dimension(problem));
+  std::vector<T> x(d), g(d);
+  for (std::size_t j = 0; j < d; ++j)
+    x[j] = T::line(theta[static_cast<Eigen::Index>(j)], u[static_cast<Eigen::Index>(j)]);
+  gradient(problem, x.data(), g.data());
+  Eigen::VectorXd result(static_cast<Eigen::Index>(d));
+  for (std::size_t j = 0; j < d; ++j) result[static_cast<Eigen::Index>(j)] = g[j].derivative(N);
+  return result;
+}
+
+}  // namespace detail
+
+/// ∇²L(θ)·u: (d).
+template <Problem P>
+Eigen::VectorXd hessian_vector_product(const P& problem, const Eigen::VectorXd& theta,
+                                       const Eigen::VectorXd& u) {
+  return detail::directional_gradient<1>(problem, theta, u);
+}
+
+/// ∇²L(θ): (d × d), symmetric to the last bit.
+template <Problem P>
+Eigen::MatrixXd hessian(const P& problem, const Eigen::VectorXd& theta) {
+  const int d = dimension(problem);
+  Eigen::MatrixXd result(d, d);
+  for (int j = 0; j < d; ++j)
+    result.col(j) = hessian_vector_product(problem, theta, Eigen::VectorXd::Unit(d, j));
+  return 0.5 * (result + result.transpose()).eval();
+}
+
+/// ∇³L(θ)[u, u]: (d).
+template <Problem P>
+Eigen::VectorXd third_contraction(const P& problem, const Eigen::VectorXd& theta, const Eigen::VectorXd& u) {
+  return detail::directional_gradient<2>(problem, theta, u);
+}
+
+/// ∇³L(θ)[M] with entries Σ_jk ∂_ijk L·M_jk, for symmetric M: (d × d). One Taylor sweep per eigenvector of M
+/// whose eigenvalue is not negligible (relative threshold 1e-16).
+template <Problem P>
+Eigen::VectorXd third_contraction_of_matrix(const P& problem, const Eigen::VectorXd& theta,
+                                            const Eigen::MatrixXd& M) {
+  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(M);
+  const double least = 1e-16 * eigen.eigenvalues().cwiseAbs().maxCoeff();
+  Eigen::VectorXd result = Eigen::VectorXd::Zero(theta.size());
+  for (Eigen::Index k = 0; k < theta.size(); ++k)
+    if (std::abs(eigen.eigenvalues()[k]) > least)
+      result += eigen.eigenvalues()[k] *
+                third_contraction(problem, theta, Eigen::VectorXd(eigen.eigenvectors().col(k)));
+  return result;
+}
+
+}  // namespace slowsde

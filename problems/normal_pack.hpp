@@ -1,0 +1,234 @@
+// Random words, uniforms, integers and normals for a whole pack of replicas at once, and for several workers
+// side by side: independent generator chains in one basic block hide the latency of the multiplications.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "slowsde/problems/pack_math.hpp"
+#include "slowsde/problems/random_address.hpp"
+
+namespace slowsde {
+
+/// Normals (or uniforms) that one block of four words yields.
+template <class Real>
+inline constexpr int normals_per_block = sizeof(Real) == 8 ? 2 : 4;
+
+namespace detail {
+
+/// Eight random words, one per 64-bit lane; the upper halves hold garbage until a word is taken out.
+using WordLanes = typename VectorOf<std::uint64_t, 8>::type;
+
+/// Product of the lower halves of each lane.
+SLOWSDE_INLINE WordLanes multiply_low_halves(WordLanes a, std::uint32_t b) {
+#if defined(__AVX512F__)
+  return bits_as<WordLanes>(
+      _mm512_mul_epu32(bits_as<__m512i>(a), _mm512_set1_epi64(static_cast<long long>(b))));
+#elif defined(__AVX2__)
+  struct Halves {
+    __m256i low, high;
+  } h = bits_as<Halves>(a);
+  const __m256i factor = _mm256_set1_epi64x(static_cast<long long>(b));
+  h.low = _mm256_mul_epu32(h.low, factor);
+  h.high = _mm256_mul_epu32(h.high, factor);
+  return bits_as<WordLanes>(h);
+#else
+  return (a & 0xffffffffu) * static_cast<std::uint64_t>(b);
+#endif
+}
+
+/// Philox words for `Chains` counters of eight lanes each. Lanes differ in counter word 2 (the replica).
+template <int Chains>
+SLOWSDE_INLINE void philox_lanes(const std::uint64_t (&block)[Chains], const WordLanes (&replica)[Chains],
+                                 const std::uint32_t (&word3)[Chains], Philox4x32::Key key,
+                                 WordLanes (&c)[Chains][4]) {
+#pragma GCC unroll 16
+  for (int g = 0; g < Chains; ++g) {
+    c[g][0] = WordLanes{} + (block[g] & 0xffffffffu);
+    c[g][1] = WordLanes{} + (block[g] >> 32);
+    c[g][2] = replica[g];
+    c[g][3] = WordLanes{} + word3[g];
+  }
+#pragma GCC unroll 16
+  for (int round = 0; round < Philox4x32::rounds; ++round) {
+#pragma GCC unroll 16
+    for (int g = 0; g < Chains; ++g) {
+      const WordLanes p0 = multiply_low_halves(c[g][0], Philox4x32::multiplier[0]);
+      const WordLanes p1 = multiply_low_halves(c[g][2], Philox4x32::multiplier[1]);
+      c[g][0] = (p1 >> 32) ^ c[g][1] ^ static_cast<std::uint64_t>(key[0]);
+      c[g][1] = p1;
+      c[g][2] = (p0 >> 32) ^ c[g][3] ^ static_cast<std::uint64_t>(key[1]);
+      c[g][3] = p0;
+    }
+    key[0] += Philox4x32::weyl[0];
+    key[1] += Philox4x32::weyl[1];
+  }
+}
+
+/// √(−2 ln u) and the direction (cos, sin) of one Box–Muller pair in double precision from two 64-bit words.
+SLOWSDE_INLINE void box_muller(WordLanes a, WordLanes b, Pack<double, 8>& n0, Pack<double, 8>& n1) {
+  using P = Pack<double, 8>;
+  const auto unit = [](WordLanes w) {  // 52 random bits as a number in [1, 2)
+    return P(bits_as<P::Vector>((w >> 12) | std::uint64_t{0x3ff0000000000000}));
+  };
+  const P u = unit(a) - P(1.0 - 0x1p-53);  // in (0, 1)
+  const P radius = sqrt(P(-2.0) * log_of_normal(u));
+  // The two top bits choose the quadrant, the others the angle in [−π/4, π/4) about its axis.
+  const P angle = (unit(b << 2) - P(1.5)) * P(1.5707963267948966);
+  P s, c;
+  sin_cos_reduced(angle, s, c);
+  const IntVector<double, 8> q = bits_as<IntVector<double, 8>>(b >> 62);
+  const Mask<double, 8> swapped{(q & 1) != 0};
+  const WordLanes sign_c = bits_as<WordLanes>(((q + 1) >> 1) & 1) << 63;  // quadrants 1 and 2
+  const WordLanes sign_s = bits_as<WordLanes>(q >> 1) << 63;              // quadrants 2 and 3
+  const P x = select(swapped, s, c), y = select(swapped, c, s);
+  n0 = radius * P(bits_as<P::Vector>(bits_as<WordLanes>(x.v) ^ sign_c));
+  n1 = radius * P(bits_as<P::Vector>(bits_as<WordLanes>(y.v) ^ sign_s));
+}
+
+/// The same in single precision from two 32-bit words per lane.
+SLOWSDE_INLINE void box_muller(WordVector<float, 16> a, WordVector<float, 16> b, Pack<float, 16>& n0,
+                               Pack<float, 16>& n1) {
+  using P = Pack<float, 16>;
+  using Words = WordVector<float, 16>;
+  const P u = fma(P(__builtin_convertvector(a, P::Vector)), P(0x1p-32), P(0x1p-33));  // in (0, 1]
+  const P radius = sqrt(max(P(-2.0) * log_of_normal(u), P(0.0)));
+  const Words fraction = (b << 2) >> 9 | 0x3f800000u;
+  const P angle = (P(bits_as<P::Vector>(fraction)) - P(1.5 - 0x1p-24)) * P(1.5707963267948966);
+  P s, c;
+  sin_cos_reduced(angle, s, c);
+  const Words q = b >> 30;
+  const Mask<float, 16> swapped{bits_as<IntVector<float, 16>>((q & 1) != 0)};
+  const Words sign_c = ((q + 1) >> 1) << 31;
+  const Words sign_s = (q >> 1) << 31;
+  const P x = select(swapped, s, c), y = select(swapped, c, s);
+  n0 = radius * P(bits_as<P::Vector>(bits_as<Words>(x.v) ^ sign_c));
+  n1 = radius * P(bits_as<P::Vector>(bits_as<Words>(y.v) ^ sign_s));
+}
+
+}  // namespace detail
+
+/// The addresses of one pack of replicas in one stream: lane l is replica `first_replica` + l.
+template <class Real>
+class RandomPack {
+ public:
+  static constexpr int width = native_width<Real>;
+  static constexpr int per_block = normals_per_block<Real>;
+  using P = Pack<Real, width>;
+
+  RandomPack(std::uint64_t seed, Stream stream, std::uint64_t first_replica)
+      : key_(address_key(seed)), stream_(stream) {
+    // Single precision keeps the even replicas in one set of 64-bit lanes and the odd ones in another.
+    constexpr int sets = static_cast<int>(sizeof(replica_) / sizeof(replica_[0]));
+    for (int set = 0; set < sets; ++set)
+      for (int l = 0; l < 8; ++l)
+        replica_[set][l] = (first_replica + static_cast<std::uint64_t>(sets * l + set)) & 0xffffffffu;
+    high_word_ = address_word(stream, first_replica, 0);
+  }
+
+  /// Normals of `block` for the workers first_worker … first_worker + Workers − 1: out[g][j] is number
+  /// per_block·block + j of worker first_worker + g.
+  template <int Workers>
+  SLOWSDE_INLINE void normals(std::uint32_t first_worker, std::uint64_t block,
+                              P (&out)[Workers][per_block]) const {
+    std::uint64_t blocks[Workers];
+    std::uint32_t workers[Workers];
+    for (int g = 0; g < Workers; ++g) {
+      blocks[g] = block;
+      workers[g] = first_worker + static_cast<std::uint32_t>(g);
+    }
+    side_by_side(workers, blocks, out);
+  }
+
+  /// Normals of the blocks first_block … first_block + Blocks − 1 of one worker: out[g][j] is number
+  /// per_block·(first_block + g) + j.
+  template <int Blocks>
+  SLOWSDE_INLINE void consecutive_normals(std::uint32_t worker, std::uint64_t first_block,
+                                          P (&out)[Blocks][per_block]) const {
+    std::uint64_t blocks[Blocks];
+    std::uint32_t workers[Blocks];
+    for (int g = 0; g < Blocks; ++g) {
+      blocks[g] = first_block + static_cast<std::uint64_t>(g);
+      workers[g] = worker;
+    }
+    side_by_side(workers, blocks, out);
+  }
+
+  /// Normal number `index` of one worker, in a pack; for places where speed does not matter.
+  P normal(std::uint32_t worker, std::uint64_t index) const {
+    P out[1][per_block];
+    normals<1>(worker, index / per_block, out);
+    return out[0][index % per_block];
+  }
+
+  /// Uniform integers in [0, n), one per lane: ⌊w·n/2³²⌋ of word `index`, as `integer_at`.
+  SLOWSDE_INLINE IndexPack<width> integers(std::uint32_t worker, std::uint64_t index, std::uint32_t n) const {
+    constexpr int sets = static_cast<int>(sizeof(replica_) / sizeof(replica_[0]));
+    detail::WordLanes replica[sets], c[sets][4];
+    std::uint32_t word3[sets];
+    for (int set = 0; set < sets; ++set) {
+      replica[set] = replica_[set];
+      word3[set] = worker_word(worker);
+    }
+    std::uint64_t block[sets];
+    for (int set = 0; set < sets; ++set) block[set] = index / 4;
+    detail::philox_lanes(block, replica, word3, key_, c);
+    IndexPack<width> result;
+    for (int set = 0; set < sets; ++set) {
+      const detail::WordLanes scaled = detail::multiply_low_halves(c[set][index % 4], n) >> 32;
+      for (int l = 0; l < 8; ++l) result.v[sets * l + set] = static_cast<std::int32_t>(scaled[l]);
+    }
+    return result;
+  }
+
+ private:
+  /// Normals of `Chains` independent (worker, block) addresses.
+  template <int Chains>
+  SLOWSDE_INLINE void side_by_side(const std::uint32_t (&worker)[Chains],
+                                   const std::uint64_t (&block)[Chains], P (&out)[Chains][per_block]) const {
+    if constexpr (sizeof(Real) == 8) {
+      detail::WordLanes replica[Chains], c[Chains][4];
+      std::uint32_t word3[Chains];
+      for (int g = 0; g < Chains; ++g) {
+        replica[g] = replica_[0];
+        word3[g] = worker_word(worker[g]);
+      }
+      detail::philox_lanes(block, replica, word3, key_, c);
+#pragma GCC unroll 16
+      for (int g = 0; g < Chains; ++g)
+        detail::box_muller(join64(c[g][0], c[g][1]), join64(c[g][2], c[g][3]), out[g][0], out[g][1]);
+    } else {
+      detail::WordLanes replica[2 * Chains], c[2 * Chains][4];
+      std::uint64_t blocks[2 * Chains];
+      std::uint32_t word3[2 * Chains];
+      for (int g = 0; g < 2 * Chains; ++g) {
+        replica[g] = replica_[g % 2];
+        blocks[g] = block[g / 2];
+        word3[g] = worker_word(worker[g / 2]);
+      }
+      detail::philox_lanes(blocks, replica, word3, key_, c);
+#pragma GCC unroll 16
+      for (int g = 0; g < Chains; ++g) {
+        const auto* even = c[2 * g];
+        const auto* odd = c[2 * g + 1];
+        detail::box_muller(join32(even[0], odd[0]), join32(even[1], odd[1]), out[g][0], out[g][1]);
+        detail::box_muller(join32(even[2], odd[2]), join32(even[3], odd[3]), out[g][2], out[g][3]);
+      }
+    }
+  }
+
+  std::uint32_t worker_word(std::uint32_t worker) const { return high_word_ | (worker << 8); }
+  static SLOWSDE_INLINE detail::WordLanes join64(detail::WordLanes high, detail::WordLanes low) {
+    return (high << 32) | (low & 0xffffffffu);
+  }
+  static SLOWSDE_INLINE detail::WordVector<float, 16> join32(detail::WordLanes even, detail::WordLanes odd) {
+    return detail::bits_as<detail::WordVector<float, 16>>((odd << 32) | (even & 0xffffffffu));
+  }
+
+  Philox4x32::Key key_;
+  Stream stream_;
+  std::uint32_t high_word_;
+  detail::WordLanes replica_[sizeof(Real) == 8 ? 1 : 2];
+};
+
+}  // namespace slowsde

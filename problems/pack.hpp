@@ -1,0 +1,183 @@
+// SIMD packs: W replicas side by side in one arithmetic value. A pack is 64 bytes whatever the instruction
+// set; a narrower machine splits it. Every operation is an elementwise IEEE operation, so the bits of a lane
+// depend neither on the instruction set nor on what the other lanes hold.
+#pragma once
+
+#if defined(__AVX512F__) || defined(__FMA__)
+#include <immintrin.h>
+#endif
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "slowsde/problems/host_device.hpp"
+
+namespace slowsde {
+
+/// Lanes of a pack: 8 doubles or 16 floats.
+template <class Real>
+inline constexpr int native_width = 64 / static_cast<int>(sizeof(Real));
+
+namespace detail {
+
+template <class Real, int W>
+struct VectorOf {
+  typedef Real type __attribute__((vector_size(W * sizeof(Real))));
+};
+
+template <class Real>
+using SignedOf = std::conditional_t<sizeof(Real) == 8, std::int64_t, std::int32_t>;
+template <class Real>
+using UnsignedOf = std::conditional_t<sizeof(Real) == 8, std::uint64_t, std::uint32_t>;
+
+}  // namespace detail
+
+/// The result of comparing packs: all bits of a lane set or none. Packs have no `if` and no `?:`; use
+/// `select`.
+template <class Real, int W>
+struct Mask {
+  using Vector = typename detail::VectorOf<detail::SignedOf<Real>, W>::type;
+  Vector v;
+
+  bool operator[](int lane) const { return v[lane] != 0; }
+  friend SLOWSDE_INLINE Mask operator&(Mask a, Mask b) { return {a.v & b.v}; }
+  friend SLOWSDE_INLINE Mask operator|(Mask a, Mask b) { return {a.v | b.v}; }
+  friend SLOWSDE_INLINE Mask operator!(Mask a) { return {~a.v}; }
+};
+
+template <class Real, int W>
+inline bool any(Mask<Real, W> m) {
+  detail::SignedOf<Real> bits = 0;
+  for (int l = 0; l < W; ++l) bits |= m.v[l];
+  return bits != 0;
+}
+template <class Real, int W>
+inline bool all(Mask<Real, W> m) {
+  return !any(!m);
+}
+
+template <class Real, int W = native_width<Real>>
+struct Pack {
+  using Scalar = Real;
+  using Vector = typename detail::VectorOf<Real, W>::type;
+  static constexpr int width = W;
+
+  Vector v;
+
+  Pack() = default;
+  SLOWSDE_INLINE Pack(Vector vector) : v(vector) {}
+  /// A number fills all lanes; it is rounded to Real first, so literals do not widen a float pack.
+  template <class Number>
+  requires std::is_arithmetic_v<Number> SLOWSDE_INLINE Pack(Number x) : v(static_cast<Real>(x) - Vector{}) {}
+
+  Real operator[](int lane) const { return v[lane]; }
+  void set(int lane, Real x) { v[lane] = x; }
+
+  friend SLOWSDE_INLINE Pack operator+(Pack a, Pack b) { return a.v + b.v; }
+  friend SLOWSDE_INLINE Pack operator-(Pack a, Pack b) { return a.v - b.v; }
+  friend SLOWSDE_INLINE Pack operator*(Pack a, Pack b) { return a.v * b.v; }
+  friend SLOWSDE_INLINE Pack operator/(Pack a, Pack b) { return a.v / b.v; }
+  friend SLOWSDE_INLINE Pack operator-(Pack a) { return -a.v; }
+  friend SLOWSDE_INLINE Pack& operator+=(Pack& a, Pack b) { return a.v += b.v, a; }
+  friend SLOWSDE_INLINE Pack& operator-=(Pack& a, Pack b) { return a.v -= b.v, a; }
+  friend SLOWSDE_INLINE Pack& operator*=(Pack& a, Pack b) { return a.v *= b.v, a; }
+  friend SLOWSDE_INLINE Pack& operator/=(Pack& a, Pack b) { return a.v /= b.v, a; }
+  friend SLOWSDE_INLINE Mask<Real, W> operator<(Pack a, Pack b) { return {a.v < b.v}; }
+  friend SLOWSDE_INLINE Mask<Real, W> operator<=(Pack a, Pack b) { return {a.v <= b.v}; }
+  friend SLOWSDE_INLINE Mask<Real, W> operator>(Pack a, Pack b) { return {a.v > b.v}; }
+  friend SLOWSDE_INLINE Mask<Real, W> operator>=(Pack a, Pack b) { return {a.v >= b.v}; }
+  friend SLOWSDE_INLINE Mask<Real, W> operator==(Pack a, Pack b) { return {a.v == b.v}; }
+  friend SLOWSDE_INLINE Pack select(Mask<Real, W> m, Pack a, Pack b) { return m.v ? a.v : b.v; }
+};
+
+namespace detail {
+
+/// Reinterprets the bits of a pack as another of the same size.
+template <class To, class From>
+SLOWSDE_INLINE To bits_as(From from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  std::memcpy(&to, &from, sizeof to);
+  return to;
+}
+
+template <class Real, int W>
+using IntVector = typename VectorOf<SignedOf<Real>, W>::type;
+template <class Real, int W>
+using WordVector = typename VectorOf<UnsignedOf<Real>, W>::type;
+
+}  // namespace detail
+
+template <class Real, int W>
+SLOWSDE_INLINE Pack<Real, W> abs(Pack<Real, W> x) {
+  using Words = detail::WordVector<Real, W>;
+  const Words sign = Words{} + (detail::UnsignedOf<Real>{1} << (8 * sizeof(Real) - 1));
+  return detail::bits_as<typename Pack<Real, W>::Vector>(detail::bits_as<Words>(x.v) & ~sign);
+}
+
+template <class Real, int W>
+SLOWSDE_INLINE Pack<Real, W> min(Pack<Real, W> a, Pack<Real, W> b) {
+  return select(b < a, b, a);
+}
+template <class Real, int W>
+SLOWSDE_INLINE Pack<Real, W> max(Pack<Real, W> a, Pack<Real, W> b) {
+  return select(a < b, b, a);
+}
+
+/// √x, correctly rounded in every lane.
+template <class Real, int W>
+SLOWSDE_INLINE Pack<Real, W> sqrt(Pack<Real, W> x) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(x) == 64) {
+    if constexpr (std::is_same_v<Real, double>)
+      return detail::bits_as<typename Pack<Real, W>::Vector>(_mm512_sqrt_pd(detail::bits_as<__m512d>(x.v)));
+    else
+      return detail::bits_as<typename Pack<Real, W>::Vector>(_mm512_sqrt_ps(detail::bits_as<__m512>(x.v)));
+  }
+#endif
+  Pack<Real, W> result;
+  for (int l = 0; l < W; ++l) result.v[l] = std::sqrt(x.v[l]);
+  return result;
+}
+
+/// a·b + c with one rounding on every machine.
+template <class Real, int W>
+SLOWSDE_INLINE Pack<Real, W> fma(Pack<Real, W> a, Pack<Real, W> b, Pack<Real, W> c) {
+  using Vector = typename Pack<Real, W>::Vector;
+#if defined(__AVX512F__)
+  if constexpr (sizeof(Vector) == 64) {
+    if constexpr (std::is_same_v<Real, double>)
+      return detail::bits_as<Vector>(_mm512_fmadd_pd(
+          detail::bits_as<__m512d>(a.v), detail::bits_as<__m512d>(b.v), detail::bits_as<__m512d>(c.v)));
+    else
+      return detail::bits_as<Vector>(_mm512_fmadd_ps(
+          detail::bits_as<__m512>(a.v), detail::bits_as<__m512>(b.v), detail::bits_as<__m512>(c.v)));
+  }
+#endif
+  Pack<Real, W> result;
+  for (int l = 0; l < W; ++l) result.v[l] = std::fma(a.v[l], b.v[l], c.v[l]);
+  return result;
+}
+
+/// `table[index]`, lane by lane where the index is a pack of integers; a constant where T is a jet. The table
+/// is double whatever T is.
+template <class T, class Index>
+SLOWSDE_INLINE T lookup(const double* table, const Index& index) {
+  if constexpr (std::is_integral_v<Index>) {
+    return T(table[index]);
+  } else if constexpr (!requires { T::width; }) {
+    return T(lookup<typename T::Scalar>(table, index));
+  } else {
+    T result;
+    for (int l = 0; l < T::width; ++l) result.v[l] = static_cast<typename T::Scalar>(table[index[l]]);
+    return result;
+  }
+}
+
+/// Indices of one sample per lane; as many lanes as the Real pack they accompany.
+template <int W>
+using IndexPack = Pack<std::int32_t, W>;
+
+}  // namespace slowsde
