@@ -3,7 +3,9 @@ set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/slowsde)
 set(share_dir ${CMAKE_INSTALL_DATADIR}/slowsde)
 
 set(exported_targets slowsde slowsde_private_dependencies)
+set(SLOWSDE_PACKAGE_HAS_CUDA OFF)
 if(TARGET slowsde_gpu)
+  set(SLOWSDE_PACKAGE_HAS_CUDA ON)
   list(APPEND exported_targets slowsde_gpu)
 endif()
 set_target_properties(slowsde_private_dependencies PROPERTIES EXPORT_NAME private_dependencies)
@@ -31,7 +33,6 @@ endforeach()
 
 # The installed package and the build tree's differ only in where slowsde's files are and in that the build tree's
 # targets still name the packages whose headers only slowsde's own sources include.
-set(SLOWSDE_PACKAGE_TARGETS "\${CMAKE_CURRENT_LIST_DIR}/slowsdeTargets.cmake")
 set(SLOWSDE_BUILD_ONLY_PACKAGES)
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/slowsdeConfig.cmake.in
                               ${PROJECT_BINARY_DIR}/package/slowsdeConfig.cmake INSTALL_DESTINATION ${package_dir})

@@ -18,11 +18,13 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_CXX_FLAGS_RELEASE "-O3 -DNDEBUG")
 
 # Contraction is off so that the bits of a result do not depend on which multiply-adds a compiler chose to fuse.
-# The pack types hand whole vectors through inlined calls, hence the ABI note is of no concern.
+# The pack types hand whole vectors through inlined calls, hence the ABI note is of no concern. On the
+# device the standard library's constexpr functions (std::array) are allowed.
 set(SLOWSDE_ARITHMETIC_FLAGS
     $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>
     $<$<COMPILE_LANGUAGE:CXX>:-fno-math-errno>
     $<$<COMPILE_LANGUAGE:CXX>:-Wno-psabi>
+    $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr>
     $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false>
     $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-ffp-contract=off,-fno-math-errno,-Wno-psabi>)
 foreach(flag IN LISTS SLOWSDE_INSTRUCTION_SET_FLAGS)

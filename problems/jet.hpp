@@ -15,6 +15,7 @@ namespace slowsde {
 /// Σ_{k≤N} c[k] s^k + O(s^{N+1}).
 template <class T, int N>
 struct Taylor {
+  using Scalar = T;
   std::array<T, N + 1> c;
 
   Taylor() = default;
@@ -163,6 +164,7 @@ SLOWSDE_HD Taylor<T, N> tanh(const Taylor<T, N>& a) {  // r' = a'(1 − r²)
 /// A value and its first derivatives with respect to D variables.
 template <class T, int D>
 struct Dual {
+  using Scalar = T;
   T v;
   std::array<T, D> d;
 

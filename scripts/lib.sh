@@ -67,7 +67,8 @@ build_jobs() {
   echo "$jobs"
 }
 
-# build_release [target...]: configures the release preset and builds it.
+# build_release [target...]: configures the release preset with the definitions in `configure_flags` and builds it.
+configure_flags=()
 build_release() {
   local jobs
   jobs=$(build_jobs)
@@ -75,7 +76,7 @@ build_release() {
     export CMAKE_CXX_COMPILER_LAUNCHER=ccache
   fi
   say "build: Release, $jobs jobs"
-  (cd "$root" && cmake --preset release && cmake --build --preset release -j "$jobs" ${1:+--target "$@"})
+  (cd "$root" && cmake --preset release "${configure_flags[@]}" && cmake --build --preset release -j "$jobs" ${1:+--target "$@"})
 }
 
 # Writes scikit-learn's digits where the configs expect them.
