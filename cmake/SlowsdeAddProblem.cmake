@@ -1,9 +1,9 @@
 # slowsde_add_problem(NAME HEADER [STRUCT Struct])
 #
 # Builds a program `slowsde` in the project's build directory that has all of slowsde's commands and, beside the
-# library's problems, NAME: the struct of HEADER (a path relative to the calling CMakeLists.txt). Without STRUCT the
-# struct's name is NAME in capitals: my-valley is MyValley. Several calls in one project add to one program, whose
-# target is slowsde_with_problems.
+# library's problems, NAME: the struct of HEADER (a path relative to the calling CMakeLists.txt). The struct is called
+# NAME too unless STRUCT says otherwise. Several calls in one project add to one program, whose target is
+# slowsde_with_problems.
 function(slowsde_add_problem name header)
   cmake_parse_arguments(PARSE_ARGV 2 argument "" "STRUCT" "")
   if(argument_UNPARSED_ARGUMENTS)
@@ -17,13 +17,10 @@ function(slowsde_add_problem name header)
     message(FATAL_ERROR "slowsde_add_problem(${name}): no file ${path}")
   endif()
   if(NOT argument_STRUCT)
-    string(REGEX MATCHALL "[A-Za-z0-9]+" words ${name})
-    foreach(word IN LISTS words)
-      string(SUBSTRING ${word} 0 1 first)
-      string(SUBSTRING ${word} 1 -1 rest)
-      string(TOUPPER ${first} first)
-      string(APPEND argument_STRUCT ${first}${rest})
-    endforeach()
+    set(argument_STRUCT ${name})
+  endif()
+  if(NOT argument_STRUCT MATCHES "^[A-Za-z_][A-Za-z0-9_:]*$")
+    message(FATAL_ERROR "slowsde_add_problem(${name}): '${argument_STRUCT}' names no C++ struct; say STRUCT Name")
   endif()
 
   if(NOT TARGET slowsde_with_problems)
@@ -44,6 +41,9 @@ function(slowsde_add_problem name header)
     set_target_properties(slowsde_with_problems PROPERTIES OUTPUT_NAME slowsde
                                                            RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
     target_link_libraries(slowsde_with_problems PRIVATE slowsde::slowsde)
+    if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)  # a project that says nothing wants the fast loops
+      target_compile_options(slowsde_with_problems PRIVATE -O3 -DNDEBUG)
+    endif()
   endif()
   set_property(TARGET slowsde_with_problems APPEND PROPERTY SLOWSDE_INCLUDES "#include \"${path}\"")
   set_property(TARGET slowsde_with_problems APPEND PROPERTY
