@@ -55,11 +55,7 @@ RunConfig read_run(ConfigTable& config, const ExperimentProblem& problem) {
   run.project = table.get<bool>("project", true);
   run.observables = table.list<std::string>("observables", {"x0"});
   table.check("observables", !run.observables.empty(), "must name at least one observable");
-  table.checked([&] {
-    std::vector<double> out(run.observables.size());
-    const std::vector<double> origin(static_cast<std::size_t>(problem.dim()), 0.5);
-    problem.check_observables(run.observables);
-  });
+  table.checked([&] { problem.check_observables(run.observables); });
   for (int j = 0; j < run.outputs; ++j) run.times.push_back(run.slow_time * j / (run.outputs - 1));
   return run;
 }
@@ -131,30 +127,29 @@ void reduce(Series& series, const Plan& plan, RunContext& context, std::size_t b
     slot.distance.assign(P, 0);
     slot.diverged.assign(P, 0);
     const int first = static_cast<int>(batch) * width;
-    std::vector<double> values(M), state;
-    simulate(batch, [&](int point, int count, const double* states) {
+    std::vector<double> values(M), states;
+    std::vector<DistanceToManifold> to;
+    simulate(batch, [&](int point, int count, const double* recorded) {
       const auto p = static_cast<std::size_t>(point);
       // The last pack is padded: its surplus lanes are computed and left out.
       count = std::min(count, replicas - first);
+      states.assign(recorded, recorded + static_cast<std::size_t>(count) * d);
+      to.assign(static_cast<std::size_t>(count), {});
+      if (project) plan.problem->project(states.data(), count, to.data());
       for (int r = 0; r < count; ++r) {
-        state.assign(states + static_cast<std::size_t>(r) * d, states + static_cast<std::size_t>(r + 1) * d);
-        bool finite = std::all_of(state.begin(), state.end(), [](double x) { return std::isfinite(x); });
-        if (finite && project) {
-          const DistanceToManifold to = plan.problem->project(state.data(), 1);
-          finite = std::all_of(state.begin(), state.end(), [](double x) { return std::isfinite(x); });
-          if (finite) slot.distance[p] = std::max(slot.distance[p], to.distance);
-          if (finite && !to.converged) ++slot.unconverged;
-        }
-        if (!finite) {
+        const double* state = states.data() + static_cast<std::size_t>(r) * d;
+        if (!std::all_of(state, state + d, [](double x) { return std::isfinite(x); })) {
           ++slot.diverged[p];
           continue;
         }
-        plan.problem->observe(state.data(), plan.run.observables, values.data());
+        const DistanceToManifold& reached = to[static_cast<std::size_t>(r)];
+        slot.distance[p] = std::max(slot.distance[p], reached.distance);
+        if (!reached.converged) ++slot.unconverged;
+        plan.problem->observe(state, plan.run.observables, values.data());
         for (std::size_t m = 0; m < M; ++m) {
           slot.cells[p * M + m].add(values[m]);
           if (p + 1 == P && first + r < kept)
-            series.samples[m * static_cast<std::size_t>(kept) + static_cast<std::size_t>(first + r)] =
-                values[m];
+            series.samples[m * static_cast<std::size_t>(kept) + static_cast<std::size_t>(first + r)] = values[m];
         }
       }
     });

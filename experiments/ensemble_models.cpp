@@ -83,13 +83,14 @@ ModelConfig read_model(ConfigTable table, const Registry& registry,
     slow.retraction = retraction == "newton" ? Retraction::newton
                       : retraction == "phi"  ? Retraction::phi
                                              : Retraction::none;
-    const std::string wrong =
-        table.one_of("wrong", {"", "no-ito", "no-cross", "drift-only", "diffusion-only"}, "");
-    slow.wrong = wrong == "no-ito"           ? WrongTheory::no_ito
-                 : wrong == "no-cross"       ? WrongTheory::no_cross
-                 : wrong == "drift-only"     ? WrongTheory::drift_only
-                 : wrong == "diffusion-only" ? WrongTheory::diffusion_only
-                                             : WrongTheory::none;
+    const std::string variant = table.one_of(
+        "variant", {"full", "no-ito", "no-cross", "cross-once", "drift-only", "diffusion-only"}, "full");
+    slow.variant = variant == "no-ito"           ? SlowSdeVariant::no_ito
+                   : variant == "no-cross"       ? SlowSdeVariant::no_cross
+                   : variant == "cross-once"     ? SlowSdeVariant::cross_once
+                   : variant == "drift-only"     ? SlowSdeVariant::drift_only
+                   : variant == "diffusion-only" ? SlowSdeVariant::diffusion_only
+                                                 : SlowSdeVariant::full;
   }
   model.dt = table.positive<double>("dt", 0.01);
   slow.dt = model.dt;

@@ -10,6 +10,7 @@
 
 #include "slowsde/optim/local_sgd.hpp"
 #include "slowsde/sde/second_moment.hpp"
+#include "slowsde/sde/slow_sde.hpp"
 
 namespace slowsde {
 
@@ -25,16 +26,6 @@ struct IterateRun {
   bool single_precision = false;
   int width() const { return single_precision ? native_width<float> : native_width<double>; }
 };
-
-enum class Retraction {
-  none,    ///< the Itô drift alone keeps ζ near Γ
-  newton,  ///< a normal Newton step after each step: cheap, tangentially exact to second order in the
-           ///< distance
-  phi,     ///< Φ after each step
-};
-
-/// Theories that are wrong on purpose, for figures and tests that show their rejection.
-enum class WrongTheory { none, no_ito, no_cross, drift_only, diffusion_only };
 
 /// Schemes of the slow SDE; without tangential noise it is an ODE and the adaptive route takes over.
 enum class SlowScheme { euler_maruyama, platen_weak_2 };
@@ -60,7 +51,7 @@ struct SlowRun {
   bool gram = false;      ///< residual-space geometry instead of the dense one
   double round_time = 0;  ///< α², quasi-static only
   Retraction retraction = Retraction::newton;
-  WrongTheory wrong = WrongTheory::none;
+  SlowSdeVariant variant = SlowSdeVariant::full;
 };
 
 /// One series of the conventional SDE, K copies of dX = −∇L dτ + √(η/B_loc) Σ^{1/2} dW averaged every ηH of τ
@@ -102,8 +93,9 @@ class ExperimentProblem {
   virtual void simulate(const IterateRun& run, std::uint64_t first_replica,
                         const RecordStates& record) const = 0;
 
-  /// states ← Φ(states) in place, `count` states. Returns the worst residual.
-  virtual DistanceToManifold project(double* states, int count) const = 0;
+  /// states ← Φ(states) in place, `count` states: (count × d); to[i] says how it ended for state i, of which no
+  /// component needs to be finite.
+  virtual void project(double* states, int count, DistanceToManifold* to) const = 0;
 
   /// Whether the slow model of this noise is an ODE (Σ_∥ = 0), of which one trajectory suffices.
   virtual bool deterministic(const SlowRun& run) const = 0;
