@@ -1,13 +1,13 @@
 #include "slowsde/experiments/build_info.hpp"
 
+#include <slowsde_build_info.hpp>
+#include <slowsde_git_hash.hpp>
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 
 #include "slowsde/sde/parallel.hpp"
-#include "slowsde_build_info.hpp"
-#include "slowsde_git_hash.hpp"
 
 namespace slowsde {
 
@@ -50,9 +50,15 @@ BuildInfo build_info() {
 #else
   info.instruction_set = "baseline";
 #endif
-  info.cuda = SLOWSDE_CUDA;
-  info.mpi = SLOWSDE_MPI;
-  info.nccl = SLOWSDE_NCCL;
+#if defined(SLOWSDE_CUDA)
+  info.cuda = true;
+#endif
+#if defined(SLOWSDE_MPI)
+  info.mpi = true;
+#endif
+#if defined(SLOWSDE_NCCL)
+  info.nccl = true;
+#endif
   std::error_code unknown;
   const fs::path program = fs::read_symlink("/proc/self/exe", unknown);
   if (!unknown)
