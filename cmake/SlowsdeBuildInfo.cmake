@@ -14,6 +14,9 @@ file(CONFIGURE OUTPUT ${generated}/slowsde_build_info.hpp @ONLY CONTENT [=[
 #define SLOWSDE_FLAGS "@flags@"
 #define SLOWSDE_INSTALLED_PLOTS "@CMAKE_INSTALL_FULL_DATADIR@/slowsde/plots"
 #define SLOWSDE_SOURCE_PLOTS "@PROJECT_SOURCE_DIR@/plots"
+#cmakedefine01 SLOWSDE_CUDA
+#cmakedefine01 SLOWSDE_MPI
+#cmakedefine01 SLOWSDE_NCCL
 ]=])
 
 add_custom_target(slowsde_git_hash

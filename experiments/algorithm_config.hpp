@@ -1,5 +1,5 @@
-// Reads algorithms and their noise from configurations: the tables `noise`, `iterates` and, within them, `lr`, `rule`
-// and `momentum`.
+// Reads algorithms and their noise from configurations: the tables `noise`, `iterates` and, within them,
+// `lr`, `rule` and `momentum`.
 #pragma once
 
 #include <string>
@@ -12,10 +12,10 @@ namespace slowsde {
 /// One entry of [[iterates]].
 struct AlgorithmConfig {
   std::string name;
-  LocalSgd algorithm;              ///< total_steps long enough for the asked slow time and one more round
-  double slow_time_per_step = 1;   ///< 1/(1−β)² with momentum whose buffers live on, 1 otherwise
-  double single_rate = 0;          ///< η at the first step
-  Round round_at_start;            ///< of the first round
+  LocalSgd algorithm;             ///< total_steps long enough for the asked slow time and one more round
+  double slow_time_per_step = 1;  ///< 1/(1−β)² with momentum whose buffers live on, 1 otherwise
+  double single_rate = 0;         ///< η at the first step
+  Round round_at_start;           ///< of the first round
 };
 
 /// `kind`, `sigma`, `replacement` of a [noise] table for a problem that knows `kinds`.

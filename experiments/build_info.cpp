@@ -50,15 +50,9 @@ BuildInfo build_info() {
 #else
   info.instruction_set = "baseline";
 #endif
-#if defined(SLOWSDE_HAS_CUDA)
-  info.cuda = true;
-#endif
-#if defined(SLOWSDE_HAS_MPI)
-  info.mpi = true;
-#endif
-#if defined(SLOWSDE_HAS_NCCL)
-  info.nccl = true;
-#endif
+  info.cuda = SLOWSDE_CUDA;
+  info.mpi = SLOWSDE_MPI;
+  info.nccl = SLOWSDE_NCCL;
   std::error_code unknown;
   const fs::path program = fs::read_symlink("/proc/self/exe", unknown);
   if (!unknown)

@@ -656,6 +656,9 @@ struct is_vector<std::vector<T>> : std::true_type {};
 
 // ---------------------------------------------------------------------------------------------- values
 
+ConfigValue ConfigValue::of(const std::string& text) { return ConfigValue(node_from<std::string>(text)); }
+ConfigValue ConfigValue::of(std::int64_t number) { return ConfigValue(node_from<std::int64_t>(number)); }
+
 ConfigKind ConfigValue::kind() const { return node_->kind(); }
 
 double ConfigValue::number() const {
@@ -904,6 +907,8 @@ ConfigTable ConfigTable::pristine() const {
   const Pointer copy = deep_copy(*node_, false);
   return ConfigTable(copy, copy, "");
 }
+
+void ConfigTable::erase(std::string_view key) { take(*node_, key); }
 
 std::vector<ConfigValue> ConfigTable::values(std::string_view key) {
   const NodePointer node = ask_required(key);

@@ -44,6 +44,9 @@ enum class ConfigKind { absent, boolean, integer, real, text, list, table };
 /// A value of any kind, as a sweep assigns it to a key.
 class ConfigValue {
  public:
+  static ConfigValue of(const std::string& text);
+  static ConfigValue of(std::int64_t number);
+
   ConfigKind kind() const;
   double number() const;     ///< of a boolean (0 or 1), an integer or a real; NaN for the others
   std::string text() const;  ///< a text as it is, anything else in TOML syntax
@@ -154,6 +157,7 @@ class ConfigTable {
 
   /// A deep copy without recorded defaults and without the record of what was read.
   ConfigTable pristine() const;
+  void erase(std::string_view key);
   /// The elements of a list, of any kind.
   std::vector<ConfigValue> values(std::string_view key);
   /// Sets the value at a path such as `iterates.0.rule.local_steps`, as a set of load does; `this` is an

@@ -90,8 +90,8 @@ class GradientSampler {
         label_(RandomPack<Real>(source.seed, stream(), first_replica), first_worker),
         sample_(source.seed, Stream::sample, first_replica),
         first_worker_(first_worker),
-        batch_(static_cast<std::size_t>(Group),
-               BatchSampler<T::width>(sample_count(problem), source.local_batch, source.noise.replacement)) {
+        minibatch_{sample_count(problem), source.local_batch, source.noise.replacement},
+        chosen_(Kind == NoiseKind::minibatch ? static_cast<std::size_t>(Group * source.local_batch) : 0) {
     samples_ = sample_count(problem);
     if constexpr (LeastSquaresProblem<P>) outputs_ = outputs_per_sample(problem);
     passes_ = source.svag > 1 ? 2 : 1;
@@ -204,7 +204,8 @@ class GradientSampler {
     for (int pass = 0; pass < passes_; ++pass) {
       const std::uint64_t number =
           step * static_cast<std::uint64_t>(passes_) + static_cast<std::uint64_t>(pass);
-      for (int w = 0; w < Group; ++w) batch_[w].restart();
+      for (int w = 0; w < Group; ++w)
+        minibatch_.draw(sample_, first_worker_ + static_cast<std::uint32_t>(w), number, chosen_.data() + w * B);
       for (int b = 0; b < B; ++b) {
         with_outputs(scratch, [&](auto* const(&eps)[Group], T* rest) {
           const std::uint64_t visit = number * static_cast<std::uint64_t>(B) + static_cast<std::uint64_t>(b);
@@ -213,7 +214,7 @@ class GradientSampler {
             for (int w = 0; w < Group; ++w) eps[w][c] = T(scale_) * label_[w];
           }
           for (int w = 0; w < Group; ++w) {
-            const auto i = batch_[w].next(sample_, first_worker_ + static_cast<std::uint32_t>(w), number);
+            const IndexPack<T::width>& i = chosen_[static_cast<std::size_t>(w * B + b)];
             if (passes_ == 1)
               add_sample_gradient(problem_, theta[w], i, eps[w], g[w], rest);
             else
@@ -254,7 +255,8 @@ class GradientSampler {
   NormalBuffer<Real, Group> label_;
   RandomPack<Real> sample_;
   std::uint32_t first_worker_;
-  std::vector<BatchSampler<T::width>> batch_;
+  MinibatchSampler minibatch_;
+  std::vector<IndexPack<T::width>> chosen_;  // (Group × B)
   int samples_ = 1, outputs_ = 1, passes_ = 1;
   double weight_[2] = {1, 0}, scale_ = 1;
 };

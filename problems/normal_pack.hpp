@@ -72,7 +72,8 @@ SLOWSDE_INLINE void box_muller(WordLanes a, WordLanes b, Pack<double, 8>& n0, Pa
     return P(bits_as<P::Vector>((w >> 12) | std::uint64_t{0x3ff0000000000000}));
   };
   const P u = unit(a) - P(1.0 - 0x1p-53);  // in (0, 1)
-  const P radius = sqrt(P(-2.0) * log_of_normal(u));
+  const P square = P(-2.0) * log_of_normal(u);
+  const P radius = square * rsqrt(square);
   // The two top bits choose the quadrant, the others the angle in [−π/4, π/4) about its axis.
   const P angle = (unit(b << 2) - P(1.5)) * P(1.5707963267948966);
   P s, c;
@@ -92,7 +93,8 @@ SLOWSDE_INLINE void box_muller(WordVector<float, 16> a, WordVector<float, 16> b,
   using P = Pack<float, 16>;
   using Words = WordVector<float, 16>;
   const P u = fma(P(__builtin_convertvector(a, P::Vector)), P(0x1p-32), P(0x1p-33));  // in (0, 1]
-  const P radius = sqrt(max(P(-2.0) * log_of_normal(u), P(0.0)));
+  const P square = max(P(-2.0) * log_of_normal(u), P(0.0));
+  const P radius = square * rsqrt(square);
   const Words fraction = (b << 2) >> 9 | 0x3f800000u;
   const P angle = (P(bits_as<P::Vector>(fraction)) - P(1.5 - 0x1p-24)) * P(1.5707963267948966);
   P s, c;

@@ -11,7 +11,10 @@
 #include "slowsde/problems/circle.hpp"
 #include "slowsde/problems/curved_valley.hpp"
 #include "slowsde/problems/derivatives.hpp"
+#include "slowsde/problems/diagonal_network.hpp"
 #include "slowsde/problems/ellipsoid.hpp"
+#include "slowsde/problems/matrix_factorization.hpp"
+#include "slowsde/problems/matrix_sensing.hpp"
 #include "slowsde/problems/pack_math.hpp"
 #include "slowsde/problems/sphere.hpp"
 #include "slowsde/problems/two_valleys.hpp"
@@ -84,6 +87,9 @@ void for_all_problems(Law law) {
   visit("curved valley", CurvedValley<>{});
   visit("sphere", Sphere<4>{0.7});
   visit("ellipsoid", Ellipsoid<3>{});
+  visit("diagonal network", DiagonalNetwork(SparseRegression{7, 11, 2, 5}.generate()));
+  visit("matrix factorization", MatrixFactorization(RandomLowRank{4, 3, 2, 9}, 3));
+  visit("matrix sensing", MatrixSensing(RandomSensing{{4, 3, 1, 9}, 6}.generate(), 2));
 }
 
 constexpr int small = 12;  // dimensions up to which d × d differences are taken in full
