@@ -39,7 +39,7 @@ class Layers(unittest.TestCase):
         result = self.check(file, line)
         self.assertEqual(result.returncode, 1, result.stdout + result.stderr)
         self.assertRegex(result.stdout, re.escape(file) + r":\d+: " + message)
-        self.assertIn(" 1 violations", result.stdout)
+        self.assertEqual(result.stdout.count(file), 1, result.stdout)
 
     def test_an_unchanged_copy_passes(self):
         result = self.check()
@@ -54,6 +54,11 @@ class Layers(unittest.TestCase):
 
     def test_an_include_by_bare_file_name_fails(self):
         self.assert_rejected("sde/planted.cpp", '#include "second_moment.hpp"', '"second_moment.hpp" is not')
+
+    def test_a_generated_header_is_for_cpp_files_only(self):
+        self.assert_rejected("sde/planted.hpp", '#include "slowsde_generated.hpp"', '"slowsde_generated.hpp" is not')
+        result = self.check("sde/planted.cpp", '#include "slowsde_generated.hpp"')
+        self.assertEqual(result.returncode, 0, result.stdout)
 
     def test_the_library_does_not_include_the_tests(self):
         self.assert_rejected("sde/planted.cpp", '#include "tests/support/tolerance.hpp"', '"tests/support')
