@@ -256,6 +256,15 @@ SLOWSDE_HD Dual<T, D> tanh(const Dual<T, D>& a) {
   return Dual<T, D>::chain(t, T(1.0) - t * t, a);
 }
 
+template <class T, int N>
+SLOWSDE_HD Taylor<T, N> rsqrt(const Taylor<T, N>& a) {
+  return Taylor<T, N>(1.0) / sqrt(a);
+}
+template <class T, int D>
+SLOWSDE_HD Dual<T, D> rsqrt(const Dual<T, D>& a) {
+  return Dual<T, D>(1.0) / sqrt(a);
+}
+
 namespace detail {
 
 template <class Jet>

@@ -6,13 +6,11 @@
 
 namespace slowsde {
 
-void GradientNoise::check(int samples) const {
+void GradientNoise::check(int samples, int local_batch) const {
   using detail::require;
-  require(label_sigma >= 0 && std::isfinite(label_sigma), "noise", "0 <= label_sigma < infinity",
-          label_sigma);
-  require(batch >= 1, "noise", "batch >= 1", batch);
-  if (kind == NoiseKind::gaussian) return;
-  MinibatchSampler{samples, batch, replacement}.check();
+  require(label_sigma >= 0 && std::isfinite(label_sigma), "noise", "0 <= sigma < infinity", label_sigma);
+  require(local_batch >= 1, "noise", "local_batch >= 1", local_batch);
+  if (kind == NoiseKind::minibatch) MinibatchSampler{samples, local_batch, replacement}.check();
 }
 
 void MinibatchSampler::check() const {

@@ -10,25 +10,23 @@ namespace slowsde {
 
 /// Where the randomness of a stochastic gradient comes from. Σ(θ) is the covariance of ONE sample's gradient.
 enum class NoiseKind {
-  /// Least squares: each visit to a sample draws fresh ε ~ N(0, σ²I_C) for its targets, g = J_iᵀ(r_i − ε).
-  /// Σ = Cov_i(J_iᵀr_i) + (σ²/n)Σ_i J_iᵀJ_i, i uniform; on Γ, where r = 0, Σ = σ²∇²L.
-  label,
   /// The exact gradient plus S(θ)ξ, ξ ~ N(0, I): Σ = S Sᵀ, the problem's `noise_factor`.
   gaussian,
-  /// Least squares: only the choice of the samples is random, g = J_iᵀr_i. Σ = Cov_i(J_iᵀr_i), which vanishes
-  /// on interpolators.
+  /// Least squares, all samples at every step with fresh ε ~ N(0, σ²n/B I_C) on their targets: Σ = σ²JᵀJ/n, which is
+  /// σ²∇²L on Γ. Label noise without the sampling noise that appears off Γ.
+  label,
+  /// Least squares, B samples a step, g = J_iᵀ(r_i − ε) with fresh ε ~ N(0, σ²I_C) at each visit:
+  /// Σ = Cov_i(J_iᵀr_i) + σ²JᵀJ/n, i uniform. On Γ, where r = 0, it is σ²∇²L again.
   minibatch,
 };
 
 struct GradientNoise {
   NoiseKind kind = NoiseKind::label;
-  double label_sigma = 1;   ///< σ; used by label noise only
-  bool replacement = true;  ///< whether a minibatch may hold a sample twice (label and minibatch noise)
-  int batch = 1;            ///< samples in the minibatch of one worker, B_loc
+  double label_sigma = 1;   ///< σ; not used by Gaussian noise
+  bool replacement = true;  ///< whether a minibatch may hold a sample twice (minibatch noise)
 
-  /// Throws std::invalid_argument unless 0 ≤ σ < ∞, B_loc ≥ 1 and, without replacement, B_loc ≤ `samples` (n
-  /// of the problem; unused for Gaussian noise).
-  void check(int samples) const;
+  /// Throws std::invalid_argument unless 0 ≤ σ < ∞, B_loc ≥ 1 and, for minibatches without replacement, B_loc ≤ n.
+  void check(int samples, int local_batch) const;
 };
 
 namespace detail {

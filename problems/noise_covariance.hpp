@@ -35,8 +35,8 @@ Eigen::MatrixXd noise_covariance(const P& problem, const GradientNoise& noise, c
       Eigen::MatrixXd g(d, n);  // one column per sample: J_iᵀr_i
       for (int i = 0; i < n; ++i) g.col(i) = J.middleRows(i * C, C).transpose() * r.segment(i * C, C);
       g.colwise() -= Eigen::VectorXd(g.rowwise().mean());
-      Eigen::MatrixXd sum = g * g.transpose();
-      if (noise.kind == NoiseKind::label) sum += noise.label_sigma * noise.label_sigma * (J.transpose() * J);
+      Eigen::MatrixXd sum = noise.label_sigma * noise.label_sigma * (J.transpose() * J);
+      if (noise.kind == NoiseKind::minibatch) sum += g * g.transpose();
       return sum / n;
     } else {
       throw std::invalid_argument("label and minibatch noise: this problem is not least squares");

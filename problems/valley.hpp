@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "slowsde/problems/host_device.hpp"
+#include "slowsde/problems/pack_math.hpp"
 
 namespace slowsde {
 
@@ -24,13 +25,13 @@ struct Valley {
     y[0] = T(0.0);
   }
 
-  /// J_iᵀ(f − ε) without forming duals: f = √a·y has ∂f = (x·y/√a, √a).
+  /// J_iᵀ(f − ε) with J = (xy/√a, √a), from one reciprocal root.
   template <class T, class I>
   SLOWSDE_HD void add_sample_gradient(const T* theta, const I&, const T* eps, T* g, T*) const {
-    using std::sqrt;
-    const T root = sqrt(1.0 + theta[0] * theta[0]);
+    const T a = 1.0 + theta[0] * theta[0];
+    const T inverse_root = rsqrt(a), root = a * inverse_root;
     const T residual = root * theta[1] - eps[0];
-    g[0] = g[0] + residual * (theta[0] * theta[1] / root);
+    g[0] = g[0] + residual * (theta[0] * theta[1] * inverse_root);
     g[1] = g[1] + residual * root;
   }
   int scratch_size() const { return 0; }
