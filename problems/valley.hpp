@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <vector>
 
 #include "slowsde/problems/host_device.hpp"
 #include "slowsde/problems/pack_math.hpp"
@@ -53,6 +54,13 @@ struct Valley {
     out[0] = theta[0] * sqrt(exp(w) / x2);
     out[1] = T(0.0);
   }
+
+  /// tr ∇²L on Γ: 1 + x².
+  template <class T>
+  SLOWSDE_HD T trace_on_manifold(const T* theta) const {
+    return 1.0 + theta[0] * theta[0];
+  }
+  std::vector<double> default_start() const { return {1.5, 0.0}; }
 };
 
 }  // namespace slowsde
