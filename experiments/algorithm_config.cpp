@@ -124,8 +124,8 @@ AlgorithmConfig read_algorithm(ConfigTable table, double slow_time) {
     }
     if (shaped) rate.total_steps = steps;
     algorithm.lr = LearningRate(rate);
-    // A schedule without an end leaves room for the last round to be a full one, unless a rule asks for a round
-    // longer than the run.
+    // A schedule without an end leaves room for the last round to be a full one, unless a rule asks for a
+    // round longer than the run.
     algorithm.total_steps = steps;
     if (!shaped && steps > 0) {
       const std::int64_t H = algorithm.rule->local_steps(steps, algorithm.lr(steps), steps + 1);

@@ -1,8 +1,8 @@
 #include "slowsde/experiments/build_info.hpp"
 
+#include <unistd.h>
 #include <slowsde_build_info.hpp>
 #include <slowsde_git_hash.hpp>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>

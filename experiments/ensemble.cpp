@@ -149,7 +149,8 @@ void reduce(Series& series, const Plan& plan, RunContext& context, std::size_t b
         for (std::size_t m = 0; m < M; ++m) {
           slot.cells[p * M + m].add(values[m]);
           if (p + 1 == P && first + r < kept)
-            series.samples[m * static_cast<std::size_t>(kept) + static_cast<std::size_t>(first + r)] = values[m];
+            series.samples[m * static_cast<std::size_t>(kept) + static_cast<std::size_t>(first + r)] =
+                values[m];
         }
       }
     });

@@ -10,16 +10,12 @@ namespace slowsde {
 /// the result depend neither on the number of threads nor on `run.chunk`.
 class EnsembleExperiment final : public Experiment {
  public:
-  explicit EnsembleExperiment(const Registry& registry) : registry_(registry) {}
   std::string_view name() const override { return "ensemble"; }
   std::string_view summary() const override {
     return "iterates beside their SDE models on one slow-time axis";
   }
   Result run(ConfigTable& config, RunContext& context) const override;
   Estimate estimate(ConfigTable& config, const RunContext& context) const override;
-
- private:
-  const Registry& registry_;
 };
 
 }  // namespace slowsde

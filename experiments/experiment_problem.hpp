@@ -93,8 +93,8 @@ class ExperimentProblem {
   virtual void simulate(const IterateRun& run, std::uint64_t first_replica,
                         const RecordStates& record) const = 0;
 
-  /// states ← Φ(states) in place, `count` states: (count × d); to[i] says how it ended for state i, of which no
-  /// component needs to be finite.
+  /// states ← Φ(states) in place, `count` states: (count × d); to[i] says how it ended for state i, of which
+  /// no component needs to be finite.
   virtual void project(double* states, int count, DistanceToManifold* to) const = 0;
 
   /// Whether the slow model of this noise is an ODE (Σ_∥ = 0), of which one trajectory suffices.

@@ -1,5 +1,5 @@
-// Least-squares problems of run-time dimension before the experiments: Φ, sharpness and the slow flow in residual space,
-// nothing of size d × d.
+// Least-squares problems of run-time dimension before the experiments: Φ, sharpness and the slow flow in
+// residual space, nothing of size d × d.
 #pragma once
 
 #include <Eigen/Core>
@@ -18,7 +18,8 @@
 
 namespace slowsde {
 
-/// The model that computes a problem's double-precision quantities: a network's own matrices, jets for the others.
+/// The model that computes a problem's double-precision quantities: a network's own matrices, jets for the
+/// others.
 template <LeastSquaresProblem P>
 std::unique_ptr<LeastSquaresModel> least_squares_model(const P& problem) {
   if constexpr (std::is_same_v<P, MlpFit>)
@@ -38,7 +39,8 @@ class LargeProblem final : public ProblemBase<P> {
 
   std::vector<double> start() const override {
     const std::vector<double> raw = initial_.empty() ? this->raw_start() : initial_;
-    const FlowResult trained = train_to_manifold(*model_, Eigen::Map<const Eigen::VectorXd>(raw.data(), size(raw)));
+    const FlowResult trained =
+        train_to_manifold(*model_, Eigen::Map<const Eigen::VectorXd>(raw.data(), size(raw)));
     if (!trained.converged)
       throw std::runtime_error("the start could not be trained onto the manifold: max|r| = " +
                                std::to_string(trained.residual));
@@ -58,7 +60,8 @@ class LargeProblem final : public ProblemBase<P> {
 
   bool deterministic(const SlowRun&) const override { return true; }
 
-  DistanceToManifold slow_trajectory(const SlowRun& run, std::uint64_t, const RecordStates& record) const override {
+  DistanceToManifold slow_trajectory(const SlowRun& run, std::uint64_t,
+                                     const RecordStates& record) const override {
     if (run.theory != SlowTheory::slow_sde)
       throw std::invalid_argument("problems of run-time dimension know the theory slow-sde only");
     // Times that several record points share are integrated to once.

@@ -1,5 +1,5 @@
-// What problems of every size share before the experiments: simulating packs of iterates, the start and the names of
-// observables.
+// What problems of every size share before the experiments: simulating packs of iterates, the start and the
+// names of observables.
 #pragma once
 
 #include <charconv>
@@ -32,7 +32,8 @@ class ProblemBase : public ExperimentProblem {
     return kinds;
   }
 
-  void simulate(const IterateRun& run, std::uint64_t first_replica, const RecordStates& record) const override {
+  void simulate(const IterateRun& run, std::uint64_t first_replica,
+                const RecordStates& record) const override {
     if (run.single_precision)
       simulate_in<float>(run, first_replica, record);
     else
@@ -46,9 +47,13 @@ class ProblemBase : public ExperimentProblem {
   void check_observables(const std::vector<std::string>& names) const override {
     for (const std::string& name : names) {
       const int j = component(name);
-      if (j >= dim()) throw std::invalid_argument("observable " + name + ": the problem has " + std::to_string(dim()) + " components");
-      if (j < 0 && name != "norm" && name != "angle" && name != "loss" && name != "trace" && name != "lambda_max")
-        throw std::invalid_argument("unknown observable '" + name + "'; there are: x0, x1, ..., norm, angle, loss, trace, lambda_max");
+      if (j >= dim())
+        throw std::invalid_argument("observable " + name + ": the problem has " + std::to_string(dim()) +
+                                    " components");
+      if (j < 0 && name != "norm" && name != "angle" && name != "loss" && name != "trace" &&
+          name != "lambda_max")
+        throw std::invalid_argument("unknown observable '" + name +
+                                    "'; there are: x0, x1, ..., norm, angle, loss, trace, lambda_max");
       if (name == "angle" && dim() < 2) throw std::invalid_argument("observable angle needs two components");
     }
   }
@@ -121,7 +126,8 @@ class ProblemBase : public ExperimentProblem {
     std::vector<double> states(d * W);
     pack.run(run.start.data(), run.points, [&](int point, const Pack<Real>* theta) {
       for (std::size_t l = 0; l < W; ++l)
-        for (std::size_t j = 0; j < d; ++j) states[l * d + j] = static_cast<double>(theta[j][static_cast<int>(l)]);
+        for (std::size_t j = 0; j < d; ++j)
+          states[l * d + j] = static_cast<double>(theta[j][static_cast<int>(l)]);
       record(point, W, states.data());
     });
   }

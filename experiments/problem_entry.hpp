@@ -1,5 +1,6 @@
-// Puts a problem, written once as templates, before the experiments: everything that ExperimentProblem asks is derived
-// here from the problem's type. `add_problem<MyProblem>(registry, "name")` is all that a user's program calls.
+// Puts a problem, written once as templates, before the experiments: everything that ExperimentProblem asks
+// is derived here from the problem's type. `add_problem<MyProblem>(registry, "name")` is all that a user's
+// program calls.
 #pragma once
 
 #include <Eigen/Core>
@@ -25,7 +26,8 @@ struct ProblemEntry {
   std::function<std::unique_ptr<ExperimentProblem>(ConfigTable&)> make;
 };
 
-/// Adds a problem whose parameters `make` reads from the table [problem]; without `make` a default-constructed P.
+/// Adds a problem whose parameters `make` reads from the table [problem]; without `make` a
+/// default-constructed P.
 template <Problem P>
 void add_problem(Registry& registry, std::string name, std::string summary = "a problem of the user's",
                  std::function<P(ConfigTable&)> make = {}) {

@@ -1,7 +1,11 @@
 #include "slowsde/experiments/registry.hpp"
 
+#include "slowsde/experiments/builtin_problems.hpp"
+#include "slowsde/experiments/ensemble.hpp"
+#include "slowsde/experiments/ensemble_models.hpp"
 #include "slowsde/experiments/suite.hpp"
 #include "slowsde/experiments/sweep.hpp"
+#include "slowsde/optim/second_moment_catalogue.hpp"
 
 namespace slowsde {
 
@@ -10,10 +14,60 @@ void Registry::add(std::shared_ptr<const Experiment> experiment) {
   experiments.add(std::move(name), std::move(summary), std::move(experiment));
 }
 
+/// Things that configurations name and whose making is not the registry's business.
+struct ModelEntry {};
+struct RuleEntry {};
+struct ScheduleEntry {};
+struct StepperEntry {};
+struct ObservableEntry {};
+
+namespace {
+
+template <class Entry>
+void add_names(EntryCatalogue<Entry>& catalogue,
+               const std::vector<std::pair<std::string, std::string>>& names) {
+  for (const auto& [name, summary] : names) catalogue.add(name, summary, std::make_shared<Entry>());
+}
+
+void add_moments(Registry& registry) {
+  for (const CatalogueEntry& entry : second_moment_catalogue())
+    registry.moments.add(entry.name, entry.description,
+                         std::make_shared<MomentEntry>(MomentEntry{
+                             [name = entry.name](const LocalSgd& algorithm, const GradientNoise& noise) {
+                               return make_second_moment(
+                                   name, {.replacement = noise.replacement, .buffers = algorithm.buffers});
+                             }}));
+}
+
+}  // namespace
+
 Registry builtin_registry() {
   Registry registry;
+  registry.add(std::make_shared<EnsembleExperiment>());
   registry.add(std::make_shared<Sweep>());
   registry.add(std::make_shared<Suite>());
+  add_valley_problems(registry);
+  add_surface_problems(registry);
+  add_matrix_problems(registry);
+  add_network_problems(registry);
+  add_moments(registry);
+  add_names(registry.models, theory_catalogue());
+  add_names(registry.rules, sync_rule_catalogue());
+  add_names(registry.schedules, {{"constant", "the peak"},
+                                 {"linear", "linear decay to the end"},
+                                 {"cosine", "half a cosine from peak to end"},
+                                 {"step", "times a factor at given steps"},
+                                 {"cosine-powers", "cosine, rounded to powers of a base"}});
+  add_names(registry.steppers, {{"euler-maruyama", "weak order 1, Ito"},
+                                {"platen-weak-2", "weak order 2, Ito, general noise"},
+                                {"milstein", "strong order 1, Ito, diagonal noise (library)"},
+                                {"heun", "weak order 1, Stratonovich (library)"}});
+  add_names(registry.observables, {{"x0, x1, ...", "a component"},
+                                   {"norm", "Euclidean norm"},
+                                   {"angle", "atan2(x1, x0)"},
+                                   {"loss", "training loss"},
+                                   {"trace", "trace of the Hessian of the loss"},
+                                   {"lambda_max", "largest eigenvalue of the Hessian"}});
   return registry;
 }
 

@@ -1,13 +1,13 @@
-// Problems of static dimension up to 8 before the experiments: Φ lane by lane, the dense geometry on the stack, the slow
-// and conventional SDEs.
+// Problems of static dimension up to 8 before the experiments: Φ lane by lane, the dense geometry on the
+// stack, the slow and conventional SDEs.
 #pragma once
 
 #include <Eigen/Dense>
+#include <algorithm>
 #include <boost/numeric/odeint/integrate/integrate_adaptive.hpp>
 #include <boost/numeric/odeint/stepper/controlled_runge_kutta.hpp>
 #include <boost/numeric/odeint/stepper/generation.hpp>
 #include <boost/numeric/odeint/stepper/runge_kutta_dopri5.hpp>
-#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 #include <string>
@@ -16,7 +16,6 @@
 
 #include "slowsde/experiments/problem_base.hpp"
 #include "slowsde/problems/least_squares_adaptor.hpp"
-#include "slowsde/sde/conventional_sde.hpp"
 #include "slowsde/sde/gradient_flow.hpp"
 #include "slowsde/sde/label_noise_flow.hpp"
 #include "slowsde/sde/quasi_static_qsr.hpp"
@@ -56,7 +55,9 @@ class SmallProblem final : public ProblemBase<P> {
         const int lanes = std::min(W, count - first);
         // Lanes that are missing or not finite flow from a copy of a good one, so that no lane runs forever.
         int good = -1;
-        const auto finite = [&](int l) { return Eigen::Map<const Vector>(states + (first + l) * D).allFinite(); };
+        const auto finite = [&](int l) {
+          return Eigen::Map<const Vector>(states + (first + l) * D).allFinite();
+        };
         for (int l = 0; l < lanes && good < 0; ++l)
           if (finite(l)) good = l;
         if (good < 0) continue;
@@ -69,7 +70,8 @@ class SmallProblem final : public ProblemBase<P> {
         for (int l = 0; l < lanes; ++l) {
           if (!finite(l)) continue;
           for (int j = 0; j < D; ++j) states[(first + l) * D + j] = x[j][l];
-          to[first + l] = {report.residual[static_cast<std::size_t>(l)], report.converged[static_cast<std::size_t>(l)]};
+          to[first + l] = {report.residual[static_cast<std::size_t>(l)],
+                           report.converged[static_cast<std::size_t>(l)]};
         }
       }
     }
@@ -101,8 +103,9 @@ class SmallProblem final : public ProblemBase<P> {
     return {report.worst, report.converged};
   }
 
-  void conventional_trajectories(const ConventionalRun& run, std::uint64_t first_trajectory,
-                                 const RecordStates& record) const override;
+  void conventional_trajectories(const ConventionalRun&, std::uint64_t, const RecordStates&) const override {
+    throw std::invalid_argument("no conventional SDE");
+  }
 
   PointReport report(const std::vector<double>& theta) const override {
     const auto frame = flow_.geometry().frame(Eigen::Map<const Vector>(theta.data()));
@@ -120,10 +123,12 @@ class SmallProblem final : public ProblemBase<P> {
     return name == "trace" ? frame.lambda.sum() : frame.lambda_max();
   }
 
-  /// Steps of at most dt that end exactly on every record time; step k of the whole trajectory addresses the noise.
+  /// Steps of at most dt that end exactly on every record time; step k of the whole trajectory addresses the
+  /// noise.
   template <class Scheme>
   void sde_trajectory(Scheme scheme, const SlowRun& run, const SlowSde<P>& sde, const GradientFlow<P>& flow,
-                      std::uint64_t trajectory, Vector& x, RetractionReport& report, const RecordStates& record) const {
+                      std::uint64_t trajectory, Vector& x, RetractionReport& report,
+                      const RecordStates& record) const {
     BrownianPath<double> path(run.seed, trajectory, sde.noise_dim());
     Stepper<Scheme, SlowSde<P>> stepper(scheme, sde);
     double t = 0;
@@ -151,16 +156,16 @@ class SmallProblem final : public ProblemBase<P> {
       if (run.times[p] > t)
         odeint::integrate_adaptive(
             odeint::make_controlled<odeint::runge_kutta_dopri5<State>>(1e-9, 1e-9),
-            [&](const State& y, State& rate, double time) { sde.drift(y.data(), time, rate.data()); }, state, t,
-            run.times[p], std::min(run.dt, run.times[p] - t));
+            [&](const State& y, State& rate, double time) { sde.drift(y.data(), time, rate.data()); }, state,
+            t, run.times[p], std::min(run.dt, run.times[p] - t));
       t = run.times[p];
       retract_to_manifold(flow, run.retraction, state.data(), report);
       record(static_cast<int>(p), 1, state.data());
     }
   }
 
-  void quasi_static_trajectory(const SlowRun& run, const GradientFlow<P>& flow, std::uint64_t trajectory, Vector& x,
-                               RetractionReport& report, const RecordStates& record) const {
+  void quasi_static_trajectory(const SlowRun& run, const GradientFlow<P>& flow, std::uint64_t trajectory,
+                               Vector& x, RetractionReport& report, const RecordStates& record) const {
     const int workers = run.round(0).workers;
     const auto alone = [round = run.round](double t) {
       Round worker = round(t);

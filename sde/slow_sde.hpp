@@ -19,7 +19,8 @@ namespace slowsde {
 /// How a step of the slow SDE is brought back to Γ.
 enum class Retraction {
   none,    ///< not at all: the Itô term alone keeps ζ near Γ, to the order of the scheme
-  newton,  ///< to the nearest point, by Newton steps in the normal space; differs from Φ at second order in the distance
+  newton,  ///< to the nearest point, by Newton steps in the normal space; differs from Φ at second order in
+           ///< the distance
   phi,     ///< by Φ
 };
 
@@ -34,8 +35,8 @@ enum class SlowSdeVariant {
 };
 
 /// dζ = (1/√B) Σ_∥^{1/2} dW − (1/2B) 𝓗^†∇³L[Σ_∥] dt − ½ P_∥∇³L[Ā] dt  (Itô), on slow time t = Σ η²
-/// [L22; G23, Theorem 3.2; G24, Theorem 3.1]. Σ_∥ carries the model's diffusion_weight. `round(t)` is the round under way
-/// at slow time t.
+/// [L22; G23, Theorem 3.2; G24, Theorem 3.1]. Σ_∥ carries the model's diffusion_weight. `round(t)` is the
+/// round under way at slow time t.
 template <Problem P>
 class SlowSde {
  public:
@@ -46,7 +47,10 @@ class SlowSde {
 
   SlowSde(Geometry geometry, std::shared_ptr<const SecondMoment> moment, std::function<Round(double)> round,
           SlowSdeVariant variant = SlowSdeVariant::full)
-      : geometry_(std::move(geometry)), moment_(std::move(moment)), round_(std::move(round)), variant_(variant) {}
+      : geometry_(std::move(geometry)),
+        moment_(std::move(moment)),
+        round_(std::move(round)),
+        variant_(variant) {}
 
   const Geometry& geometry() const { return geometry_; }
   int dim() const { return geometry_.dim(); }
