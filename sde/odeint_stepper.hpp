@@ -40,7 +40,7 @@ class OdeintStepper {
         noise_(std::move(noise)),
         step_(std::make_shared<std::uint64_t>(first_step)) {}
 
-  /// The strong order of Euler's scheme, rounded up as odeint wants an integer.
+  /// odeint's concept asks for an integer; 1 is the weak order that every scheme has at least.
   order_type order() const { return 1; }
   /// The number of the step that the next do_step takes.
   std::uint64_t next_step() const { return *step_; }
