@@ -59,3 +59,11 @@ endif()
 
 run(${CMAKE_COMMAND} --build ${SCRATCH}/build -j 2)
 run(${SCRATCH}/build/consumer)
+
+# The program with the consumer's problem in it knows that problem beside the library's own.
+execute_process(COMMAND ${SCRATCH}/build/slowsde list RESULT_VARIABLE status OUTPUT_VARIABLE listing)
+foreach(problem tilted-valley circle)
+  if(NOT status EQUAL 0 OR NOT listing MATCHES "${problem}")
+    message(FATAL_ERROR "slowsde list, with status ${status}, does not name ${problem}:\n${listing}")
+  endif()
+endforeach()
