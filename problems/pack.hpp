@@ -145,7 +145,7 @@ SLOWSDE_INLINE Pack<Real, W> sqrt(Pack<Real, W> x) {
 /// a·b + c with one rounding on every machine.
 template <class Real, int W>
 SLOWSDE_INLINE Pack<Real, W> fma(Pack<Real, W> a, Pack<Real, W> b, Pack<Real, W> c) {
-  using Vector = typename Pack<Real, W>::Vector;
+  using Vector [[maybe_unused]] = typename Pack<Real, W>::Vector;
 #if defined(__AVX512F__)
   if constexpr (sizeof(Vector) == 64) {
     if constexpr (std::is_same_v<Real, double>)

@@ -152,21 +152,22 @@ TEST_CASE("lane l of a pack draws what replica l draws alone, in either precisio
 }
 
 TEST_CASE("impossible noise is refused by the violated inequality") {
-  const auto message = [](GradientNoise noise, int n) -> std::string {
+  const auto message = [](GradientNoise noise, int n, int batch) -> std::string {
     try {
-      noise.check(n);
+      noise.check(n, batch);
     } catch (const std::invalid_argument& error) {
       return error.what();
     }
     return "";
   };
-  CHECK(message({NoiseKind::label, 0.3, true, 8}, 4) == "");
-  CHECK(message({NoiseKind::gaussian, 0.0, false, 8}, 1) == "");
-  CHECK(message({NoiseKind::label, -0.5, true, 1}, 4) ==
-        "noise: 0 <= label_sigma < infinity is violated by -0.5");
-  CHECK(message({NoiseKind::label, std::nan(""), true, 1}, 4) != "");
-  CHECK(message({NoiseKind::label, 1.0, true, 0}, 4) == "noise: batch >= 1 is violated by 0");
-  CHECK(message({NoiseKind::minibatch, 0.0, false, 5}, 4) ==
+  CHECK(message({NoiseKind::label, 0.3, false}, 4, 8) == "");  // all samples at every step
+  CHECK(message({NoiseKind::gaussian, 0.0, false}, 1, 8) == "");
+  CHECK(message({NoiseKind::minibatch, 0.0, true}, 4, 8) == "");
+  CHECK(message({NoiseKind::minibatch, 0.0, false}, 4, 4) == "");
+  CHECK(message({NoiseKind::label, -0.5}, 4, 1) == "noise: 0 <= sigma < infinity is violated by -0.5");
+  CHECK(message({NoiseKind::label, std::nan("")}, 4, 1) != "");
+  CHECK(message({NoiseKind::label, 1.0}, 4, 0) == "noise: local_batch >= 1 is violated by 0");
+  CHECK(message({NoiseKind::minibatch, 0.0, false}, 4, 5) ==
         "minibatch without replacement: batch <= samples is violated by 5");
-  CHECK(message({NoiseKind::minibatch, 0.0, true, 1}, 0) == "minibatch: samples >= 1 is violated by 0");
+  CHECK(message({NoiseKind::minibatch, 0.0, true}, 0, 1) == "minibatch: samples >= 1 is violated by 0");
 }
