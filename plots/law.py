@@ -6,7 +6,7 @@ import style
 from loader import Unreadable
 from style import plt
 
-BINS = 48
+BINS = 40
 
 
 def draw(runs, observable=None):

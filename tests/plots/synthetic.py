@@ -117,7 +117,7 @@ def digits(path, eta, seeds=8, rng=None):
     all_series, models = [], []
     for H, true, papers, finite in [(1, 15.9, 14.3, 15.2), (10, 36.6, 33.1, 33.6), (100, 51.4, 43.3, 45.0)]:
         name = "SGD" if H == 1 else f"Local SGD, H={H}"
-        true, papers = papers + 0.3 + shrink * (true - papers), papers + 0.3
+        true = papers + shrink * (true - papers)
         finite = papers + shrink * (finite - papers)
         settings = dict(eta=eta, workers=4, local_batch=2, local_steps=H)
         sd = 0.012 * np.sqrt(8) * true * np.sqrt(shape)
