@@ -79,7 +79,7 @@ def _collect(runs, observable):
                                  + ", ".join(ensemble.observables))
             m = ensemble.observables.index(name)
             sgd = _sgd(run, ensemble)
-            slow = {s.theory: intervals.fall(s, m).value for s in ensemble.models_of(sgd)}
+            slow = {k: intervals.fall(s, m).value for k, s in ensemble.theories_of(sgd).items()}
             base = intervals.fall(sgd, m)
             for local in ensemble.iterates:
                 if local is sgd:
@@ -88,8 +88,8 @@ def _collect(runs, observable):
                 if a != b:
                     raise Unreadable(f"{run.path}: '{local.name}' has batch {a:g} and '{sgd.name}' {b:g}; the ratio of "
                                      "their falls is no drift multiplier")
-                theories = {s.theory: intervals.fall(s, m).value / slow[s.theory]
-                            for s in ensemble.models_of(local) if slow.get(s.theory)}
+                theories = {k: intervals.fall(s, m).value / slow[k]
+                            for k, s in ensemble.theories_of(local).items() if slow.get(k)}
                 key = local.settings["workers"], local.settings["eta"]
                 x = local.settings["eta"] * local.settings["local_steps"]
                 groups.setdefault(key, []).append((x, intervals.fall(local, m) / base, theories))

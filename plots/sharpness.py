@@ -20,7 +20,7 @@ def draw(runs, observable=None):
         for s in ensemble.iterates:
             if style.algorithm_label(s) not in algorithms:
                 algorithms.append(style.algorithm_label(s))
-            theories += [m.theory for m in ensemble.models_of(s) if m.theory not in theories]
+            theories += [k for k in ensemble.theories_of(s) if k not in theories]
     if not theories:
         raise Unreadable(f"{runs[0].path}: has no model to compare the sharpness with")
     known = list(style.THEORIES)
@@ -52,14 +52,14 @@ def draw(runs, observable=None):
         for s in ensemble.iterates:
             a = algorithms.index(style.algorithm_label(s))
             colour, marker = style.cycle(style.COLOURS, a), style.cycle(style.MARKERS, a)
-            for model in ensemble.models_of(s):
-                top.plot(model.t, model.mean[:, m], ls=line[model.theory][1], color=colour, zorder=2)
+            for theory, model in ensemble.theories_of(s).items():
+                top.plot(model.t, model.mean[:, m], ls=line[theory][1], color=colour, zorder=2)
                 ratio = intervals.fall(s, m) / intervals.fall(model, m)
-                k = theories.index(model.theory)
+                k = theories.index(theory)
                 x = a + 0.22 * (k - (len(theories) - 1) / 2)
                 style.intervals(bottom, x, ratio.value, ratio.half, ls="none", marker=marker, color=colour, ms=4.2,
-                                mew=0.9, zorder=3, **_filling(model.theory, colour))
-                said.append((rate, style.algorithm_label(s), model.theory, ratio))
+                                mew=0.9, zorder=3, **_filling(theory, colour))
+                said.append((rate, style.algorithm_label(s), theory, ratio))
             style.intervals(top, s.t, s.mean[:, m], intervals.half_width(s, m), ls="none", marker=marker,
                             color=colour, mfc="white", mew=0.9, zorder=4, ms=3.6)
         top.set_xlabel(style.SLOW_TIME if across < 3 else style.SLOW_TIME_SHORT)

@@ -33,7 +33,7 @@ _SETTINGS = {
     "mathtext.fontset": "dejavusans", "axes.linewidth": 0.6, "lines.linewidth": 1.2, "lines.markersize": 4,
     "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.minor.width": 0.4, "ytick.minor.width": 0.4,
     "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "legend.handlelength": 2.6,
-    "errorbar.capsize": 1.6, "figure.constrained_layout.use": True, "savefig.dpi": 200,
+    "errorbar.capsize": 1.6, "figure.constrained_layout.use": True, "figure.dpi": 200,
     "svg.hashsalt": "slowsde", "svg.fonttype": "path", "axes.formatter.use_mathtext": True,
     "axes.formatter.useoffset": False,
 }
@@ -122,6 +122,8 @@ def save(fig, folder, name, caption):
     """Writes NAME.png, NAME.svg and NAME.txt; returns their paths. Equal results give equal bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.{ending}" for ending in ("png", "svg", "txt")]
+    fig.draw_without_rendering()
+    fig.set_layout_engine("none")  # the layout stands; each file would compute it anew
     fig.savefig(paths[0], metadata={"Software": None})
     fig.savefig(paths[1], metadata={"Date": None, "Creator": None})
     paths[2].write_text(" ".join(caption.split()) + "\n", encoding="utf-8")

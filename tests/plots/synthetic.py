@@ -176,8 +176,8 @@ def law(path, n=20000, rng=None):
         return series(name, t, mean, np.sqrt(np.linspace(0, 1, 5))[:, None] * samples.std(axis=1), n, samples=samples,
                       workers=4, local_steps=20, **more)
     all_series = [one("Local SGD", 0, 0.3), one("slow SDE", 0, 0.3, of="Local SGD", moment="psi"),
-                  one("no Itô term", 0.09, 0.3, of="Local SGD", moment="psi", wrong="no-ito"),
-                  one("no cross term", -0.06, 0.31, of="Local SGD", moment="psi", wrong="no-cross")]
+                  one("no Itô term", 0.09, 0.3, of="Local SGD", moment="psi", variant="no-ito"),
+                  one("no cross term", -0.06, 0.31, of="Local SGD", moment="psi", variant="no-cross")]
     return write(path, _config("law", "Law on the curved valley", all_series), variables(["x0", "x1"], all_series))
 
 
