@@ -26,7 +26,7 @@ def draw(runs, observable=None):
         x = np.array([p[0] for p in points])
         measured = [p[1] for p in points]
         look = dict(ls="none", marker=marker, color=colour, mfc="white", mew=0.9, ms=3.8)
-        top.errorbar(x, [r.value for r in measured], [r.half for r in measured], elinewidth=0.8, zorder=4, **look)
+        style.intervals(top, x, [r.value for r in measured], [r.half for r in measured], zorder=4, **look)
         for theory in CURVES:
             known = [(p[0], p[2][theory]) for p in points if theory in p[2]]
             if known:
@@ -35,8 +35,8 @@ def draw(runs, observable=None):
         ratios = [(p[0], p[1] / intervals.Estimate(p[2]["finite-step"])) for p in points if "finite-step" in p[2]]
         if ratios:
             shift = 1.06 ** (i - (len(groups) - 1) / 2)  # marks of different K side by side
-            bottom.errorbar([u * shift for u, _ in ratios], [r.value for _, r in ratios],
-                            [r.half for _, r in ratios], elinewidth=0.8, zorder=3, **look)
+            style.intervals(bottom, [u * shift for u, _ in ratios], [r.value for _, r in ratios],
+                            [r.half for _, r in ratios], zorder=3, **look)
             residuals += [(abs(r.value - 1), r.half) for _, r in ratios]
         rates = {e for k, e in groups if k == K}
         marks.append(style.line_handle(f"$K={K:.0f}$" + (rf", $\eta={eta:g}$" if len(rates) > 1 else ""), **look))
@@ -54,11 +54,11 @@ def draw(runs, observable=None):
     # what the papers' slow SDE of Local SGD comes to where all eigenvalues are equal
     names = {"papers": r"papers: $1+(K-1)\psi(2\eta H\lambda)$", "finite-step": "finite-step model"}
     style.legends_above(fig, [
-        ("measured: ratio, 95 % interval", marks),
+        ("measured, 95 % interval", marks),
         ("predicted, nothing fitted", [style.line_handle(names[k], ls=style.THEORIES[k][1], color="0.2") for k in used]
          + [style.line_handle(r"limits $1$ and $K$", ls=(0, (1, 1)), lw=0.6, color="0.2")])])
     text = (f"Over {np.log10(_span(groups)):.1f} decades of ηH the drift of Local SGD relative to SGD with the same "
-            f"batch climbs from 1 to the number of workers K = {', '.join(f'{K:.0f}' for K in workers)} as predicted")
+            f"batch goes from 1 towards the number of workers K = {', '.join(f'{K:.0f}' for K in workers)}")
     if residuals:
         inside = sum(off <= half for off, half in residuals)
         text += (f": measured / finite-step (below) is 1 within its 95 % interval at {inside} of {len(residuals)} points "
@@ -79,7 +79,7 @@ def _collect(runs, observable):
                                  + ", ".join(ensemble.observables))
             m = ensemble.observables.index(name)
             sgd = _sgd(run, ensemble)
-            slow = {s.theory: intervals.fall(s, m).value for s in ensemble.models_of(sgd)}
+            slow = {k: intervals.fall(s, m).value for k, s in ensemble.theories_of(sgd).items()}
             base = intervals.fall(sgd, m)
             for local in ensemble.iterates:
                 if local is sgd:
@@ -88,8 +88,8 @@ def _collect(runs, observable):
                 if a != b:
                     raise Unreadable(f"{run.path}: '{local.name}' has batch {a:g} and '{sgd.name}' {b:g}; the ratio of "
                                      "their falls is no drift multiplier")
-                theories = {s.theory: intervals.fall(s, m).value / slow[s.theory]
-                            for s in ensemble.models_of(local) if slow.get(s.theory)}
+                theories = {k: intervals.fall(s, m).value / slow[k]
+                            for k, s in ensemble.theories_of(local).items() if slow.get(k)}
                 key = local.settings["workers"], local.settings["eta"]
                 x = local.settings["eta"] * local.settings["local_steps"]
                 groups.setdefault(key, []).append((x, intervals.fall(local, m) / base, theories))

@@ -12,9 +12,10 @@ def quantile(count):
 
 
 def half_width(series, m):
-    """(T) half-width of the 95 % interval of the mean of observable m: 0 where the value is exact."""
+    """(T) half-width of the 95 % interval of the mean of observable m: 0 where the value is exact, NaN where a
+    single replica tells nothing of it."""
     se = series.se[:, m]
-    return np.where(se == 0, 0.0, quantile(series.count) * se)
+    return np.where((se == 0) & (series.deterministic | (series.count > 1)), 0.0, quantile(series.count) * se)
 
 
 def at(times, series, m):
@@ -48,7 +49,8 @@ class Estimate:
 def fall(series, m):
     """First minus last value of observable m."""
     mean, se = series.mean[:, m], series.se[:, m]
-    spread = float(np.hypot(se[0], se[-1]))
+    lone = not series.deterministic and series.count[-1] < 2
+    spread = np.nan if lone else float(np.hypot(se[0], se[-1]))
     return Estimate(float(mean[0] - mean[-1]), spread, float(series.count[-1]) if spread else np.inf)
 
 

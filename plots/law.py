@@ -6,7 +6,7 @@ import style
 from loader import Unreadable
 from style import plt
 
-BINS = 48
+BINS = 40
 
 
 def draw(runs, observable=None):
@@ -33,12 +33,13 @@ def draw(runs, observable=None):
 
 
 def _row(run, name, m, s, models, density, difference, beside):
-    x = s.samples[m]
-    models = [k for k in models if k.samples is not None and k.samples[m].size]
+    x = _values(s, m)
+    models = [(k, _values(k, m)) for k in models]
+    models = [(k, v) for k, v in models if v.size]
     if not x.size or not models:
         raise Unreadable(f"{run.path}: '{s.name}' or all its models have no samples of the last time")
     # a common range that holds all but the outermost 0.1 % of everything
-    everything = [x] + [k.samples[m] for k in models]
+    everything = [x] + [v for _, v in models]
     low = min(np.quantile(v, 0.001) for v in everything)
     high = max(np.quantile(v, 0.999) for v in everything)
     edges = np.linspace(low, high, BINS + 1)
@@ -51,7 +52,7 @@ def _row(run, name, m, s, models, density, difference, beside):
         return np.searchsorted(np.sort(v), grid, "right") / v.size
 
     F = below(x)
-    right = models[0].samples[m]
+    right = models[0][1]
     # the band: binomial, for the difference of the iterates and as many samples as the first model has
     p = (share * x.size + np.histogram(right, edges)[0]) / (x.size + right.size)
     spread = 1.96 * np.sqrt(p * (1 - p) * (1 / x.size + 1 / right.size))
@@ -63,8 +64,7 @@ def _row(run, name, m, s, models, density, difference, beside):
     difference.axhline(0, color="0.4", lw=0.6, zorder=2)
     handles = [style.line_handle(f"{style.algorithm_label(s)} (iterates)\n$n={x.size}$", color="0.25", lw=0.9)]
     texts = []
-    for i, model in enumerate(models):
-        v = model.samples[m]
+    for i, (model, v) in enumerate(models):
         look = dict(color=style.cycle(style.COLOURS, i), ls=style.cycle(style.LINES, i))
         density.plot(centres, np.histogram(v, edges)[0] / v.size / width, lw=1.1, zorder=4 + i, **look)
         difference.plot(grid, below(v) - F, lw=1.1, zorder=4 + i, **look)
@@ -80,6 +80,10 @@ def _row(run, name, m, s, models, density, difference, beside):
     beside.set_axis_off()
     beside.legend(handles=handles, loc="center left", borderaxespad=0, bbox_to_anchor=(0, 0.5), labelspacing=0.9)
     return f"Law of {name} at slow time {t}, {style.algorithm_label(s).replace('$', '')} against its models: " + ", ".join(texts)
+
+
+def _values(series, m):
+    return series.samples[m][np.isfinite(series.samples[m])] if series.samples is not None else np.empty(0)
 
 
 def _p(p):

@@ -37,20 +37,18 @@ class Series:
     se: np.ndarray  # (T, M)
     count: np.ndarray  # (T) replicas in the moments
     diverged: np.ndarray  # (T)
-    samples: np.ndarray | None  # (M, samples) values at the last time
+    samples: np.ndarray | None  # (M, samples) values at the last time, NaN where there is none
 
     @property
     def theory(self):
         """papers, finite-step, sampling or another name for what the model computes."""
-        if self.entry.get("wrong"):
-            return "wrong: " + self.entry["wrong"]
+        if self.entry.get("variant", "full") != "full":
+            return self.entry["variant"]
         theory, moment = self.entry.get("theory", ""), self.entry.get("moment", "")
         if theory in ("conventional-sde", "quasi-static"):
             return theory
         if moment:
             return "papers" if moment in ("sgd", "psi", "qsr") else moment
-        if theory == "closed-form":
-            return "papers"
         for key in ("sampling", "finite-step"):
             if key in self.name.replace("finite step", "finite-step"):
                 return key
@@ -69,6 +67,10 @@ class Ensemble:
 
     def models_of(self, iterates):
         return [s for s in self.series if s.is_model and s.of == iterates.name]
+
+    def theories_of(self, iterates):
+        """{theory: the first model that computes it}; further ones are other routes to the same."""
+        return {m.theory: m for m in reversed(self.models_of(iterates))}
 
 
 @dataclasses.dataclass
@@ -187,7 +189,6 @@ def _ensemble(file, variables, config, point, axes):
         kept = None
         if samples is not None:
             kept = np.asarray(samples[i][:M], dtype=float)
-            kept = kept[:, np.isfinite(kept).any(axis=0)]
         series.append(Series(
             name, str(of[i]), bool(is_model[i] == 1), bool(deterministic is not None and deterministic[i] == 1),
             {key: float(v[i]) if v is not None else np.nan for key, v in settings.items()},

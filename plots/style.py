@@ -1,19 +1,21 @@
 """How every figure looks: colours, markers, lines, sizes, legends, and how it is saved.
 
-The first three colours are Paul Tol's high-contrast scheme: distinct to colour-blind readers and, by their
+The first three colours follow Paul Tol's high-contrast scheme: distinct to colour-blind readers and, by their
 lightness, in grey; markers and line styles differ as well.
 """
 import matplotlib
+import numpy as np
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402  (after the choice of the backend)
 
-COLOURS = ["#004488", "#BB5566", "#DDAA33", "#000000", "#6699CC", "#997700", "#EE99AA"]
+COLOURS = ["#004488", "#BB5566", "#CC9922", "#000000", "#6699CC", "#997700", "#EE99AA"]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 LINES = ["-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3))]
 SINGLE, DOUBLE = 3.5, 7.2  # inches: one and two columns of a paper
 BAND = "#D8D8D8"
 SLOW_TIME = r"slow time $t=\sum\eta^2$ (dimensionless)"
+SLOW_TIME_SHORT = r"slow time $t=\sum\eta^2$ (1)"
 
 # What a theory is called in legends, and its line.
 THEORIES = {
@@ -31,7 +33,7 @@ _SETTINGS = {
     "mathtext.fontset": "dejavusans", "axes.linewidth": 0.6, "lines.linewidth": 1.2, "lines.markersize": 4,
     "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.minor.width": 0.4, "ytick.minor.width": 0.4,
     "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "legend.handlelength": 2.6,
-    "errorbar.capsize": 1.6, "figure.constrained_layout.use": True, "savefig.dpi": 200,
+    "errorbar.capsize": 1.6, "figure.constrained_layout.use": True, "figure.dpi": 200,
     "svg.hashsalt": "slowsde", "svg.fonttype": "path", "axes.formatter.use_mathtext": True,
     "axes.formatter.useoffset": False,
 }
@@ -40,7 +42,8 @@ _SETTINGS = {
 _LABELS = {
     "trace": r"$\mathrm{tr}\,\nabla^2 L$ at $\Phi(\bar\theta)$",
     "lambda_max": r"$\lambda_{\max}(\nabla^2 L)$ at $\Phi(\bar\theta)$",
-    "loss": r"loss $L$", "norm": r"$\|\theta\|$", "angle": r"angle $\varphi$ (rad)",
+    "loss": r"loss $L$ at $\Phi(\bar\theta)$", "norm": r"$\Vert\Phi(\bar\theta)\Vert$",
+    "angle": r"angle $\varphi$ of $\Phi(\bar\theta)$ (rad)",
 }
 
 
@@ -68,6 +71,11 @@ def cycle(values, i):
     return values[i % len(values)]
 
 
+def intervals(ax, x, y, half, elinewidth=0.8, **look):
+    """Marks with error bars where the half-width is known."""
+    return ax.errorbar(x, y, half if np.isfinite(half).any() else None, elinewidth=elinewidth, **look)
+
+
 def line_handle(label, **style):
     return matplotlib.lines.Line2D([], [], label=label, **style)
 
@@ -77,24 +85,22 @@ def band_handle(label, colour=BAND):
 
 
 def legends_above(fig, groups):
-    """Puts one legend for each (title, handles) above the axes: side by side, or below each other where the
-    width does not suffice."""
+    """Puts one legend for each (title, handles) above the axes: side by side with as few lines as the width
+    allows, or below each other where it does not suffice for columns."""
     renderer = fig.canvas.get_renderer()
     width, height = fig.bbox.width, fig.bbox.height
     gap = 0.05 * fig.dpi
-    boxes = []
-    for title, handles in groups:
-        # as many columns as fit, but none where the groups stand side by side as columns
-        columns = 1 if len(groups) > 1 else len(handles)
-        while True:
-            legend = fig.legend(handles=handles, title=title, ncol=columns, loc="upper left", borderaxespad=0,
-                                bbox_to_anchor=(0, 1), alignment="left", columnspacing=1.2)
+    lines = max(len(handles) for _, handles in groups)
+    for rows in range(1, lines + 1):
+        boxes = []
+        for title, handles in groups:
+            legend = fig.legend(handles=handles, title=title, ncol=-(-len(handles) // rows), loc="upper left",
+                                borderaxespad=0, bbox_to_anchor=(0, 1), alignment="left", columnspacing=1.2)
             box = legend.get_window_extent(renderer)
-            if columns == 1 or box.width <= width - 2 * gap:
-                break
-            fig.legends.remove(legend)
-            columns -= 1
-        boxes.append((legend, box.width, box.height))
+            boxes.append((legend, box.width, box.height))
+        if rows == lines or sum(b[1] for b in boxes) + gap * (len(boxes) + 1) <= width:
+            break
+        fig.legends.clear()
     rows = [[]]
     for box in boxes:
         if rows[-1] and sum(b[1] for b in rows[-1]) + box[1] + gap * (len(rows[-1]) + 2) > width:
@@ -109,12 +115,15 @@ def legends_above(fig, groups):
             left += w + space
         top -= max(b[2] for b in row)
     fig.get_layout_engine().set(rect=(0, 0, 1, top / height))
+    fig.align_ylabels()
 
 
 def save(fig, folder, name, caption):
     """Writes NAME.png, NAME.svg and NAME.txt; returns their paths. Equal results give equal bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.{ending}" for ending in ("png", "svg", "txt")]
+    fig.draw_without_rendering()
+    fig.set_layout_engine("none")  # the layout stands; each file would compute it anew
     fig.savefig(paths[0], metadata={"Software": None})
     fig.savefig(paths[1], metadata={"Date": None, "Creator": None})
     paths[2].write_text(" ".join(caption.split()) + "\n", encoding="utf-8")

@@ -10,6 +10,8 @@ from style import plt
 def draw(runs, observable=None):
     """One row for each observable, one column for each combination of the other keys."""
     (run,) = runs
+    if run.kind != "sweep":
+        raise Unreadable(f"{run.path}: is no sweep")
     if observable:
         run.require_observable(observable)
     axis = _main_axis(run)
@@ -39,7 +41,7 @@ def draw(runs, observable=None):
                         m = ensemble.observables.index(name)
                         y[p], half[p] = s.mean[-1, m], intervals.half_width(s, m)[-1]
                 if look["ls"] == "none":
-                    ax.errorbar(x, y, half, elinewidth=0.8, zorder=3, **look)
+                    style.intervals(ax, x, y, half, zorder=3, **look)
                 else:
                     ax.plot(x, y, zorder=2, **look)
                 handles.setdefault(series, style.line_handle(series, **look))

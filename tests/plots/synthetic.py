@@ -117,7 +117,7 @@ def digits(path, eta, seeds=8, rng=None):
     all_series, models = [], []
     for H, true, papers, finite in [(1, 15.9, 14.3, 15.2), (10, 36.6, 33.1, 33.6), (100, 51.4, 43.3, 45.0)]:
         name = "SGD" if H == 1 else f"Local SGD, H={H}"
-        true, papers = papers + 0.3 + shrink * (true - papers), papers + 0.3
+        true = papers + shrink * (true - papers)
         finite = papers + shrink * (finite - papers)
         settings = dict(eta=eta, workers=4, local_batch=2, local_steps=H)
         sd = 0.012 * np.sqrt(8) * true * np.sqrt(shape)
@@ -176,8 +176,8 @@ def law(path, n=20000, rng=None):
         return series(name, t, mean, np.sqrt(np.linspace(0, 1, 5))[:, None] * samples.std(axis=1), n, samples=samples,
                       workers=4, local_steps=20, **more)
     all_series = [one("Local SGD", 0, 0.3), one("slow SDE", 0, 0.3, of="Local SGD", moment="psi"),
-                  one("no Itô term", 0.09, 0.3, of="Local SGD", moment="psi", wrong="no-ito"),
-                  one("no cross term", -0.06, 0.31, of="Local SGD", moment="psi", wrong="no-cross")]
+                  one("no Itô term", 0.09, 0.3, of="Local SGD", moment="psi", variant="no-ito"),
+                  one("no cross term", -0.06, 0.31, of="Local SGD", moment="psi", variant="no-cross")]
     return write(path, _config("law", "Law on the curved valley", all_series), variables(["x0", "x1"], all_series))
 
 

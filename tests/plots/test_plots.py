@@ -1,0 +1,353 @@
+#!/usr/bin/python3
+"""The figures: made from run directories in the schema of slowsde, complete, readable, reproducible."""
+import contextlib
+import io
+import itertools
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+import warnings
+
+HERE = pathlib.Path(__file__).resolve().parent
+PLOTS = HERE.parent.parent / "plots"
+sys.path[:0] = [str(HERE), str(PLOTS)]
+sys.dont_write_bytecode = True
+
+import netCDF4  # noqa: E402
+import numpy as np  # noqa: E402
+
+import drift_multiplier  # noqa: E402
+import ensemble  # noqa: E402
+import intervals  # noqa: E402
+import law  # noqa: E402
+import loader  # noqa: E402
+import plot  # noqa: E402
+import sharpness  # noqa: E402
+import style  # noqa: E402
+import sweep  # noqa: E402
+import synthetic  # noqa: E402
+
+FIGURES = {"ensemble": ensemble, "sharpness": sharpness, "drift-multiplier": drift_multiplier, "law": law, "sweep": sweep}
+
+
+def texts(fig):
+    """(text, box in pixels) of everything written in the figure that is seen."""
+    fig.canvas.draw()
+    renderer = fig.canvas.get_renderer()
+    artists = []
+    for ax in fig.axes:
+        if ax.axison:
+            artists += [ax.title, ax.xaxis.label, ax.yaxis.label, ax.xaxis.offsetText, ax.yaxis.offsetText, *ax.texts]
+            for axis in (ax.xaxis, ax.yaxis):
+                low, high = sorted(axis.get_view_interval())
+                slack = 1e-9 * (high - low)
+                for tick in axis.get_major_ticks():
+                    if low - slack <= tick.get_loc() <= high + slack:
+                        artists += [tick.label1]
+        if ax.get_legend():
+            artists += ax.get_legend().get_texts()
+    for legend in fig.legends:
+        artists += [*legend.get_texts(), legend.get_title()]
+    return [(a.get_text(), a.get_window_extent(renderer)) for a in artists if a.get_visible() and a.get_text().strip()]
+
+
+def collisions(fig):
+    """Pairs of texts that overlap by more than a pixel, and texts that leave the figure."""
+    found, all_texts = [], texts(fig)
+    for (a, p), (b, q) in itertools.combinations(all_texts, 2):
+        if min(p.x1, q.x1) - max(p.x0, q.x0) > 1 and min(p.y1, q.y1) - max(p.y0, q.y0) > 1:
+            found.append((a, b))
+    frame = fig.bbox
+    found += [(a, "the edge") for a, p in all_texts
+              if p.x0 < -1 or p.y0 < -1 or p.x1 > frame.x1 + 1 or p.y1 > frame.y1 + 1]
+    # legends stand above the axes and must not cover them
+    renderer = fig.canvas.get_renderer()
+    for legend in fig.legends:
+        box = legend.get_window_extent(renderer)
+        found += [("legend", "axes") for ax in fig.axes if ax.axison and box.y0 < ax.get_window_extent(renderer).y1]
+    return found
+
+
+class Scratch(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.scratch = pathlib.Path(folder.name)
+
+    def draw(self, *paths, figure=None, observable=None):
+        """Draws with warnings as errors and nothing written over anything; returns figure and caption."""
+        runs = [loader.open_run(p) for p in paths]
+        with warnings.catch_warnings(), style.context():
+            warnings.simplefilter("error")
+            warnings.filterwarnings("ignore", module="pyparsing")  # of its own, in matplotlib's mathtext
+            fig, caption = FIGURES[figure or runs[0].figure].draw(runs, observable)
+            self.addCleanup(style.plt.close, fig)
+            self.assertEqual(collisions(fig), [])
+        return fig, caption
+
+    def program(self, *arguments):
+        """The script's exit status and what it wrote, without the seconds that a new process imports."""
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            status = plot.main([str(a) for a in arguments])
+        return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
+
+    def process(self, *arguments):
+        return subprocess.run([sys.executable, "-B", PLOTS / "plot.py", *map(str, arguments)], text=True,
+                              capture_output=True)
+
+    def assert_one_line_error(self, result, words):
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertRegex(result.stderr, rf"\Aerror: .*{words}.*\n\Z")
+
+
+class Files(Scratch):
+    def test_a_suite_gets_the_figures_of_its_parts_and_the_combined_ones(self):
+        suite = synthetic.suite(self.scratch / "headline", {
+            "digits": lambda d: synthetic.digits(d, 0.05), "digits-small": lambda d: synthetic.digits(d, 0.0125),
+            "multiplier": lambda d: synthetic.multiplier(d, (2, 8)), "law": lambda d: synthetic.law(d, 2000),
+            "valley": synthetic.valley})
+        result = self.process(suite)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        names = ["digits/figures/sharpness", "digits-small/figures/sharpness", "multiplier/figures/drift-multiplier",
+                 "law/figures/law", "valley/figures/ensemble", "figures/sharpness", "figures/drift-multiplier",
+                 "figures/law"]
+        expected = {str(suite / f"{name}.{ending}") for name in names for ending in ("png", "svg", "txt")}
+        self.assertEqual(set(result.stdout.split("\n")[:-1]), expected)
+        for path in map(pathlib.Path, expected):
+            self.assertGreater(path.stat().st_size, 100 if path.suffix == ".txt" else 5000, path)
+        for path in suite.glob("**/*.png"):
+            self.assertEqual(path.read_bytes()[:8], b"\x89PNG\r\n\x1a\n")
+        for path in suite.glob("**/*.txt"):
+            if path.parent.name == "figures":
+                self.assertEqual(path.read_text(encoding="utf-8").count("\n"), 1)
+
+    def test_parts_are_found_without_a_result_of_the_suite(self):
+        synthetic.valley(self.scratch / "all" / "b")
+        synthetic.valley(self.scratch / "all" / "a" / "deep")
+        self.assertEqual(loader.open_run(self.scratch / "all").parts, ["a", "b"])
+        result = self.program(self.scratch / "all")
+        self.assertEqual((result.returncode, len(result.stdout.splitlines())), (0, 6), result.stderr)
+
+    def test_equal_results_give_equal_bytes(self):
+        first, second = (synthetic.valley(self.scratch / name / "run") for name in "ab")
+        self.assertEqual(self.program(first).returncode, 0)
+        self.assertEqual(self.process(second).returncode, 0)
+        for ending in ("png", "svg", "txt"):
+            same = [(p / "figures" / f"ensemble.{ending}").read_bytes() for p in (first, second)]
+            self.assertEqual(*same)
+
+    def test_a_figure_can_be_asked_for(self):
+        path = synthetic.digits(self.scratch / "run", 0.05)
+        self.assertEqual(self.program(path, "--figure", "ensemble").returncode, 0)
+        self.assertTrue((path / "figures/ensemble.svg").is_file())
+
+
+class Errors(Scratch):
+    def test_a_missing_directory(self):
+        self.assert_one_line_error(self.program(self.scratch / "none"), "none: is no directory")
+
+    def test_a_directory_without_results(self):
+        self.assert_one_line_error(self.program(self.scratch), "has no result.nc")
+
+    def test_a_truncated_result(self):
+        path = synthetic.valley(self.scratch / "run")
+        whole = (path / "result.nc").read_bytes()
+        for length in (0, 100, len(whole) // 2, len(whole) - 1):
+            (path / "result.nc").write_bytes(whole[:length])
+            self.assert_one_line_error(self.program(path), "result.nc: can not be read")
+        self.assert_one_line_error(self.process(path), "result.nc: can not be read")
+
+    def test_a_file_that_is_no_result(self):
+        path = synthetic.valley(self.scratch / "run")
+        with netCDF4.Dataset(path / "result.nc", "a") as data:
+            data.delncattr("schema_version")
+        self.assert_one_line_error(self.program(path), "has no schema_version")
+
+    def test_a_later_schema(self):
+        path = synthetic.valley(self.scratch / "run")
+        with netCDF4.Dataset(path / "result.nc", "a") as data:
+            data.schema_version = np.int32(2)
+        self.assert_one_line_error(self.program(path), "schema version 2 is later")
+
+    def test_a_broken_configuration(self):
+        path = synthetic.valley(self.scratch / "run")
+        (path / "config.toml").write_text("kind = \n")
+        self.assert_one_line_error(self.program(path), "config.toml: can not be read")
+
+    def test_a_missing_variable(self):
+        path = synthetic.valley(self.scratch / "run")
+        with netCDF4.Dataset(path / "result.nc", "a") as data:
+            data.renameVariable("mean", "average")
+        self.assert_one_line_error(self.program(path), "has no variable 'mean'")
+
+    def test_a_figure_that_the_run_can_not_fill(self):
+        path = synthetic.valley(self.scratch / "run", ["x0"])
+        for figure, words in [("sharpness", "no observable 'trace', only x0"), ("law", "no samples")]:
+            self.assert_one_line_error(self.program(path, "--figure", figure), words)
+        self.assert_one_line_error(self.program(path, "--observable", "trace"), "no observable 'trace', only x0")
+        (path / "config.toml").write_text('figure = "histogram"\n')
+        self.assert_one_line_error(self.program(path), "figure 'histogram' is none of")
+
+    def test_a_figure_of_the_wrong_kind_of_run(self):
+        path = synthetic.multiplier(self.scratch / "run", (2,))
+        self.assert_one_line_error(self.program(path, "--figure", "ensemble"), "is a sweep")
+        path = synthetic.valley(self.scratch / "other")
+        self.assert_one_line_error(self.program(path, "--figure", "sweep"), "is no sweep")
+
+    def test_a_broken_part_does_not_stop_the_others(self):
+        suite = synthetic.suite(self.scratch / "suite", {"a": synthetic.valley, "b": synthetic.valley})
+        (suite / "a/result.nc").write_bytes(b"nothing")
+        self.assert_one_line_error(self.program(suite), "a/result.nc: can not be read")
+        self.assertTrue((suite / "b/figures/ensemble.png").is_file())
+
+    def test_a_folder_that_can_not_be_written(self):
+        path = synthetic.valley(self.scratch / "run")
+        (path / "figures").write_text("in the way")
+        self.assert_one_line_error(self.program(path), "figures")
+
+
+class Look(Scratch):
+    """Each draw checks that no text overlaps another and that matplotlib has nothing to warn of."""
+
+    def test_sharpness_alone_and_side_by_side(self):
+        paths = [synthetic.digits(self.scratch / f"{i}", eta) for i, eta in enumerate((0.05, 0.0125, 0.1, 0.025))]
+        for n in (1, 2, 4):
+            fig, _ = self.draw(*paths[:n])
+            self.assertEqual(sum(ax.axison for ax in fig.axes), 2 * n)
+
+    def test_sharpness_of_a_single_seed_has_no_intervals(self):
+        _, caption = self.draw(synthetic.digits(self.scratch / "run", 0.05, seeds=1))
+        self.assertIn("single seed has no interval", caption)
+
+    def test_ensembles_of_one_to_five_observables(self):
+        names = ["x0", "x1", "trace", "norm", "some_other_name"]
+        for n in (1, 2, 4, 5):
+            self.draw(synthetic.valley(self.scratch / f"{n}", names[:n]))
+
+    def test_an_ensemble_far_from_its_model(self):
+        _, caption = self.draw(synthetic.valley(self.scratch / "run", off=0.2))
+        self.assertIn("slow SDE of SGD", caption)
+
+    def test_an_ensemble_that_diverged(self):
+        path = synthetic.valley(self.scratch / "run")
+        with netCDF4.Dataset(path / "result.nc", "a") as data:
+            data["diverged"][0, 4:] = 1000
+            data["count"][0, 4:] = 0
+            for name in ("mean", "se"):
+                data[name][0, 4:] = np.nan
+        _, caption = self.draw(path)
+        self.assertIn("left out as diverged: 1000 of SGD", caption)
+
+    def test_drift_multiplier_of_one_sweep_and_of_one_for_each_K(self):
+        self.draw(synthetic.multiplier(self.scratch / "all"))
+        self.draw(*[synthetic.multiplier(self.scratch / f"{K}", (K,)) for K in (2, 8, 32)])
+
+    def test_law(self):
+        path = synthetic.law(self.scratch / "run", 3000)
+        self.draw(path)
+        self.draw(path, observable="x1")
+        self.draw(path, path)
+
+    def test_sweep(self):
+        path = synthetic.multiplier(self.scratch / "run", figure="")
+        self.assertEqual(loader.open_run(path).figure, "sweep")
+        self.draw(path)
+
+    def test_the_check_of_overlaps_sees_one(self):
+        fig, ax = style.plt.subplots()
+        self.addCleanup(style.plt.close, fig)
+        self.assertEqual(collisions(fig), [])
+        ax.text(0.5, 0.5, "one")
+        ax.text(0.51, 0.5, "two")
+        ax.text(0.9, 0.2, "a text that runs over the edge of the figure")
+        self.assertEqual(collisions(fig), [("one", "two"), ("a text that runs over the edge of the figure", "the edge")])
+
+
+class Content(Scratch):
+    """What is drawn is what the results say."""
+
+    def test_the_ratio_of_falls_and_its_interval(self):
+        path = synthetic.digits(self.scratch / "run", 0.05, seeds=8)
+        (point,) = loader.open_run(path).points
+        sgd = point.iterates[0]
+        model = next(m for m in point.models_of(sgd) if m.theory == "sampling")
+        ratio = intervals.fall(sgd, 0) / intervals.fall(model, 0)
+        self.assertAlmostEqual(ratio.value, (sgd.mean[0, 0] - sgd.mean[-1, 0]) / 15.9, places=12)
+        self.assertAlmostEqual(ratio.half, 2.364624 * sgd.se[-1, 0] / 15.9, places=6)  # t quantile, 7 degrees of freedom
+        fig, _ = self.draw(path)
+        bottom = fig.axes[1]
+        drawn = sorted(c.lines[0].get_ydata()[0] for c in bottom.containers)
+        expected = sorted((intervals.fall(s, 0) / intervals.fall(m, 0)).value
+                          for s in point.iterates for m in point.models_of(s))
+        np.testing.assert_allclose(drawn, expected, rtol=1e-12)
+        self.assertEqual(len(drawn), 9)
+
+    def test_the_delta_method_agrees_with_simulation(self):
+        rng = np.random.default_rng(7)
+        a, b = rng.normal(2.0, 0.02, 200000), rng.normal(0.5, 0.01, 200000)
+        ratio = intervals.Estimate(2.0, 0.02) / intervals.Estimate(0.5, 0.01)
+        spread = np.std(a / b)
+        self.assertLess(abs(ratio.se - spread) / spread, 0.01)
+        self.assertGreater(abs(0.02 / 0.5 - spread) / spread, 0.2)  # without the denominator's error
+
+    def test_models_are_known_by_their_moment_and_else_by_name(self):
+        path = synthetic.digits(self.scratch / "run", 0.05)
+        for _ in range(2):
+            (point,) = loader.open_run(path).points
+            self.assertEqual([m.theory for m in point.models_of(point.iterates[1])], ["papers", "finite-step", "sampling"])
+            (path / "config.toml").unlink(missing_ok=True)
+
+    def test_the_drift_multiplier_is_the_ratio_of_falls_at_each_point(self):
+        path = synthetic.multiplier(self.scratch / "run", (2, 8))
+        run = loader.open_run(path)
+        self.assertEqual((len(run.points), run.axes), (26, ["K", "H"]))
+        groups = drift_multiplier._collect([run], None)
+        self.assertEqual(sorted(groups), [(2.0, 0.02), (8.0, 0.02)])
+        x, measured, theories = groups[8.0, 0.02][-1]
+        self.assertAlmostEqual(x, 0.02 * 1000)
+        sgd, local = run.points[-1].iterates
+        self.assertEqual(measured.value, (local.mean[0, 0] - local.mean[-1, 0]) / (sgd.mean[0, 0] - sgd.mean[-1, 0]))
+        self.assertAlmostEqual(theories["papers"], 1 + 7 * float(synthetic.psi(2 * x * 3.25)), places=10)
+
+    def test_different_batches_have_no_drift_multiplier(self):
+        path = synthetic.multiplier(self.scratch / "run", (2,))
+        with netCDF4.Dataset(path / "result.nc", "a") as data:
+            data["local_batch"][:, 0] = 3
+        self.assert_one_line_error(self.program(path), "'Local SGD' has batch 2 and 'SGD' 6")
+
+    def test_the_law_accepts_equal_samples_and_rejects_others(self):
+        rng = np.random.default_rng(5)
+        p = [intervals.kolmogorov_smirnov(*rng.normal(size=(2, 400)))[1] for _ in range(400)]
+        self.assertLess(abs(np.mean(np.array(p) < 0.05) - 0.05), 5 * np.sqrt(0.05 * 0.95 / 400))
+        self.assertLess(intervals.kolmogorov_smirnov(rng.normal(size=4000), rng.normal(0.15, 1, 4000))[1], 1e-6)
+        D, _ = intervals.kolmogorov_smirnov(np.array([1.0, 2, 3, 4]), np.array([2.5, 3.5, 4.5, 5.5]))
+        self.assertEqual(D, 0.5)
+
+    def test_points_of_a_sweep_may_differ_in_series_and_times(self):
+        path = synthetic.multiplier(self.scratch / "run", (2,), figure="")
+        with netCDF4.Dataset(path / "result.nc", "a") as data:
+            shape = data["mean"].shape
+            names = np.array([data["series"][:]] * shape[0], dtype=object)
+            names[0, -1] = ""
+            data.renameVariable("series", "unused")
+            data.createVariable("series", str, ("point", "series"))[:] = names
+            data["t"][0, :, -1] = np.nan
+        run = loader.open_run(path)
+        self.assertEqual([len(p.series) for p in run.points[:2]], [5, 6])
+        self.assertEqual([len(p.series[0].t) for p in run.points[:2]], [2, 3])
+        self.draw(path)
+
+    def test_a_model_at_other_times_is_interpolated(self):
+        path = synthetic.valley(self.scratch / "run")
+        (point,) = loader.open_run(path).points
+        model = point.models_of(point.iterates[0])[0]
+        mean, _ = intervals.at(np.array([0.25]), model, 0)
+        self.assertAlmostEqual(mean[0], model.mean[:2, 0].mean(), places=12)
+
+
+if __name__ == "__main__":
+    outcome = unittest.main(exit=False).result
+    sys.exit(0 if outcome.wasSuccessful() and outcome.testsRun > 0 else 1)
