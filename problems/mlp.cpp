@@ -241,10 +241,19 @@ void MlpShape::check() const {
 
 VectorXd initial_parameters(const MlpShape& shape, std::uint64_t seed, double gain) {
   shape.check();
+  return initial_parameters(shape, seed, std::vector<double>(shape.layers(), gain));
+}
+
+VectorXd initial_parameters(const MlpShape& shape, std::uint64_t seed, const std::vector<double>& gains) {
+  shape.check();
+  if (static_cast<int>(gains.size()) != shape.layers()) {
+    throw std::invalid_argument("network: gains.size() = layers is violated by " +
+                                std::to_string(gains.size()));
+  }
   VectorXd theta = VectorXd::Zero(shape.dim());
   for (int l = 0; l < shape.layers(); ++l) {
     const int count = shape.widths[l] * shape.widths[l + 1];
-    const double scale = gain / std::sqrt(static_cast<double>(shape.widths[l]));
+    const double scale = gains[l] / std::sqrt(static_cast<double>(shape.widths[l]));
     for (int j = 0; j < count; ++j) {
       theta[shape.weight_offset(l) + j] = scale * normal_at(seed, Stream::initial, 0, 1 + l, j);
     }

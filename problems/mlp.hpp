@@ -36,6 +36,9 @@ struct MlpShape {
 
 /// W_l entries independent N(0, gain²/widths[l]), biases zero; addressed by (seed, layer, index).
 Eigen::VectorXd initial_parameters(const MlpShape& shape, std::uint64_t seed, double gain = 1);
+/// The same with a gain per layer. Throws std::invalid_argument when there are not as many gains as layers.
+Eigen::VectorXd initial_parameters(const MlpShape& shape, std::uint64_t seed,
+                                   const std::vector<double>& gains);
 
 /// L(θ) = (1/2n) Σ_i |f(θ, x_i) − y_i|², as a template over its scalar type.
 class MlpFit {

@@ -117,6 +117,7 @@ Eigen::MatrixXd GramGeometry::second_moment(const SecondMoment& moment, const Ro
   } else {
     blocks_.setZero(residuals, C);
   }
+  drift.converged = false;
   MatrixXd search = rest;
   double square = rest.squaredNorm();
   drift.last_residual = std::sqrt(square) / source;
@@ -151,7 +152,16 @@ SlowDrift GramGeometry::slow_drift(const SecondMoment& moment, const Round& roun
   SlowDrift drift;
   const double n = model_.samples();
   const auto U = U_.rightCols(rank_);
-  const Eigen::MatrixXd S = second_moment(moment, round, sigma, drift);
+  Eigen::MatrixXd S;
+  try {
+    S = second_moment(moment, round, sigma, drift);
+  } catch (const std::domain_error&) {  // a model's own word for a λ beyond its stability
+    drift.converged = false;
+  }
+  if (!drift.converged) {
+    drift.value.setZero(theta_.size());
+    return drift;
+  }
   // Jᵀ S (nG) = Jᵀ (U S nΛ Uᵀ)
   const Eigen::MatrixXd middle = U * (S * (n * lambda_.tail(rank_)).asDiagonal()) * U.transpose();
   const Eigen::MatrixXd directions = J_.transpose() * middle;

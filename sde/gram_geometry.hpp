@@ -23,7 +23,7 @@ struct SlowDrift {
   Eigen::VectorXd value;     ///< −½ P_∥ ∇³L[Ā]: (d)
   int iterations = 0;        ///< of the sampling feedback; 0 without
   double last_residual = 0;  ///< its relative residual
-  bool converged = true;     ///< false where sampling is unstable in mean square: no second moment, no drift
+  bool converged = true;     ///< false where no stationary second moment was found: `value` is zero
 };
 
 /// At a point of Γ = {r = 0} of a least-squares model: 𝓗 = JᵀJ/n and G = JJᵀ/n = UΛUᵀ share their non-zero
@@ -60,7 +60,9 @@ class GramGeometry {
   /// blk(W) by conjugate gradients, from the last one found if there is one. On Γ, with w_a the columns of
   /// JᵀS(nG),
   ///   −½ P_∥ ∇³L[Ā] = −(1/n) P_∥ Σ_a ∇²f_a w_a .
-  /// Throws std::invalid_argument for σ < 0 and what Round::check throws.
+  /// Not converged where the iterates are unstable: the model throws std::domain_error (ηλ ≥ 2), or sampling
+  /// noise outgrows the contraction of the mean. Throws std::invalid_argument for σ < 0 and what Round::check
+  /// throws.
   SlowDrift slow_drift(const SecondMoment& moment, const Round& round, double sigma);
 
  private:

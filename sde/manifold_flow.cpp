@@ -54,8 +54,7 @@ ManifoldFlowResult manifold_flow(const LeastSquaresModel& model, const Eigen::Ve
     ++result.drifts;
     geometry.move_to(point);
     SlowDrift value = geometry.slow_drift(moment, round(t), sigma);
-    if (!value.converged)
-      result.reason = "no stationary second moment: sampling noise is unstable in mean square";
+    if (!value.converged) result.reason = "the iterates have no stationary second moment";
     return value.value;
   };
 

@@ -16,7 +16,7 @@ struct ManifoldFlowOptions {
   double first_step = 0;              ///< 0: a hundredth of the time span
   double residual_tolerance = 1e-11;  ///< max|r| after the retraction that ends each step
   int max_steps = 10000;
-  GramOptions gram;
+  GramOptions gram = {};
 
   /// Throws std::invalid_argument: tolerances > 0, first_step ≥ 0, max_steps ≥ 1, and what GramOptions
   /// throws.

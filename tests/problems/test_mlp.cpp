@@ -90,6 +90,15 @@ TEST_CASE("initial weights have variance gain^2/fan-in and biases are zero") {
   CHECK(test::zscore(theta.head(2560).squaredNorm() / 2560, 2.0 / 64, 2.0 / 64 * std::sqrt(2.0 / 2560)) > 5);
 }
 
+TEST_CASE("every layer may have its own gain") {
+  const MlpShape shape{{5, 4, 2}};
+  const VectorXd one = initial_parameters(shape, 3), two = initial_parameters(shape, 3, {4.0, 0.5});
+  CHECK((two.head(20) - 4.0 * one.head(20)).norm() < 1e-15);
+  CHECK((two.segment(24, 8) - 0.5 * one.segment(24, 8)).norm() < 1e-15);
+  CHECK_THROWS_WITH_AS(initial_parameters(shape, 3, {1.0, 1.0, 1.0}),
+                       "network: gains.size() = layers is violated by 3", std::invalid_argument);
+}
+
 TEST_CASE("the two faces of a network have the same outputs and residuals") {
   over_networks([](const Case& c) {
     VectorXd r;
