@@ -2,7 +2,9 @@
 # of it compiles anything.
 set(generated ${PROJECT_BINARY_DIR}/generated)
 string(TOUPPER "${CMAKE_BUILD_TYPE}" build_type)
-string(REGEX REPLACE "\\$<\\$<COMPILE_LANGUAGE:CXX>:([^>]*)>" "\\1" flags "${SLOWSDE_ARITHMETIC_FLAGS}")
+set(flags ${SLOWSDE_ARITHMETIC_FLAGS})
+list(FILTER flags EXCLUDE REGEX "COMPILE_LANGUAGE:CUDA")
+string(REGEX REPLACE "\\$<\\$<COMPILE_LANGUAGE:CXX>:([^>]*)>" "\\1" flags "${flags}")
 list(JOIN flags " " flags)
 string(STRIP "${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_${build_type}} ${flags}" flags)
 

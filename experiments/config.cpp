@@ -459,8 +459,9 @@ void collect_asked(const ConfigNode& node, const std::string& path, std::vector<
   if (node.table()) {
     for (const auto& e : *node.table()) {
       if (!e.asked) continue;
-      names.push_back(joined(path, e.key));
-      if (e.value) collect_asked(*e.value, names.back(), names);
+      const std::string name = joined(path, e.key);
+      names.push_back(name);
+      if (e.value) collect_asked(*e.value, name, names);
     }
   } else if (node.list()) {
     for (std::size_t i = 0; i < node.list()->size(); ++i) {
