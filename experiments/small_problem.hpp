@@ -16,6 +16,7 @@
 
 #include "slowsde/experiments/problem_base.hpp"
 #include "slowsde/problems/least_squares_adaptor.hpp"
+#include "slowsde/sde/conventional_sde.hpp"
 #include "slowsde/sde/gradient_flow.hpp"
 #include "slowsde/sde/label_noise_flow.hpp"
 #include "slowsde/sde/quasi_static_qsr.hpp"
@@ -103,8 +104,15 @@ class SmallProblem final : public ProblemBase<P> {
     return {report.worst, report.converged};
   }
 
-  void conventional_trajectories(const ConventionalRun&, std::uint64_t, const RecordStates&) const override {
-    throw std::invalid_argument("no conventional SDE");
+  void conventional_trajectories(const ConventionalRun& run, std::uint64_t first_trajectory,
+                                 const RecordStates& record) const override {
+    if constexpr (GaussianNoiseProblem<P>)
+      if (run.noise.kind == NoiseKind::gaussian)
+        return conventional_with(GaussianNoise{}, run, first_trajectory, record);
+    if constexpr (LeastSquaresProblem<P>)
+      if (run.noise.kind != NoiseKind::gaussian)
+        return conventional_with(LabelNoise{run.noise.label_sigma}, run, first_trajectory, record);
+    throw std::invalid_argument("this problem has no noise of that kind");
   }
 
   PointReport report(const std::vector<double>& theta) const override {
@@ -143,6 +151,40 @@ class SmallProblem final : public ProblemBase<P> {
       }
       t = run.times[p];
       record(static_cast<int>(p), 1, x.data());
+    }
+  }
+
+  /// τ = t/η. Local SGD goes from round to round, SGD in steps of at most dt that end on the record points;
+  /// either way the index of a step or round is the address of its noise.
+  template <class Noise>
+  void conventional_with(Noise noise, const ConventionalRun& run, std::uint64_t first,
+                         const RecordStates& record) const {
+    using T = Pack<double>;
+    constexpr std::size_t W = native_width<double>;
+    const double eta = run.round.eta;
+    const int K = run.round.workers, B_loc = run.round.local_batch;
+    const ConventionalSde<P, Noise> sde(this->problem(), noise, eta, run.local ? B_loc : K * B_loc);
+    const double round_time = eta * static_cast<double>(run.round.local_steps);
+    const double dt = run.local ? round_time : run.dt;
+    const LocalRounds rounds{EulerMaruyama{}, run.local ? K : 1,
+                             run.local ? std::max(1, static_cast<int>(std::ceil(round_time / run.dt))) : 1};
+    BrownianPath<T> path(run.seed, first, sde.noise_dim(), rounds.workers);
+    Stepper<LocalRounds<EulerMaruyama>, ConventionalSde<P, Noise>, T> stepper(rounds, sde);
+    T x[D];
+    for (int j = 0; j < D; ++j) x[j] = T(run.start[static_cast<std::size_t>(j)]);
+    std::vector<double> states(W * D);
+    double tau = 0;
+    std::uint64_t k = 0;
+    for (std::size_t p = 0; p < run.times.size(); ++p) {
+      const double span = run.times[p] / eta - tau;
+      const auto n = static_cast<std::uint64_t>(std::ceil(span / dt * (1 - 1e-9)));
+      stepper.restart(tau, k);
+      for (const std::uint64_t end = k + n; k < end; ++k)
+        stepper.do_step(sde, x, k, span / static_cast<double>(n), path);
+      tau = run.times[p] / eta;
+      for (std::size_t l = 0; l < W; ++l)
+        for (std::size_t j = 0; j < D; ++j) states[l * D + j] = x[j][static_cast<int>(l)];
+      record(static_cast<int>(p), W, states.data());
     }
   }
 

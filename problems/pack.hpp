@@ -176,6 +176,24 @@ SLOWSDE_INLINE T lookup(const double* table, const Index& index) {
   }
 }
 
+// Lanes of packs and of plain doubles alike, for code that is written for both.
+
+template <class T>
+inline constexpr int lane_count = 1;
+template <class Real, int W>
+inline constexpr int lane_count<Pack<Real, W>> = W;
+
+inline double lane_of(double x, int) { return x; }
+template <class Real, int W>
+double lane_of(const Pack<Real, W>& x, int lane) {
+  return static_cast<double>(x[lane]);
+}
+inline void set_lane(double& x, int, double value) { x = value; }
+template <class Real, int W>
+void set_lane(Pack<Real, W>& x, int lane, double value) {
+  x.set(lane, static_cast<Real>(value));
+}
+
 /// Indices of one sample per lane; as many lanes as the Real pack they accompany.
 template <int W>
 using IndexPack = Pack<std::int32_t, W>;

@@ -63,20 +63,6 @@ namespace detail {
 
 inline double select(bool m, double a, double b) { return m ? a : b; }
 inline bool any(bool m) { return m; }
-template <class T>
-inline constexpr int lanes = 1;
-template <class Real, int W>
-inline constexpr int lanes<Pack<Real, W>> = W;
-inline double lane(double x, int) { return x; }
-template <class Real, int W>
-inline double lane(const Pack<Real, W>& x, int l) {
-  return x[l];
-}
-inline void set_lane(double& x, int, double value) { x = value; }
-template <class Real, int W>
-inline void set_lane(Pack<Real, W>& x, int l, double value) {
-  x.set(l, value);
-}
 
 /// The embedded pair 5(4) of Dormand & Prince (1980): stages, weights, weights minus those of order 4.
 struct DormandPrince {
@@ -304,7 +290,7 @@ class GradientFlow {
   /// Follows the flow of the lanes of x to Γ.
   template <class T, std::size_t W>
   void follow(T* x, std::array<Result, W>& results) const {
-    static_assert(detail::lanes<T> == static_cast<int>(W));
+    static_assert(lane_count<T> == static_cast<int>(W));
     std::array<bool, W> done{};
     T bound(options_.switch_distance);
     T taken(0.0);
@@ -314,16 +300,16 @@ class GradientFlow {
       for (int l = 0; l < static_cast<int>(W); ++l) {
         if (done[l]) continue;
         Vector point(geometry_.dim()), g(geometry_.dim());
-        for (int i = 0; i < geometry_.dim(); ++i) point[i] = detail::lane(x[i], l);
+        for (int i = 0; i < geometry_.dim(); ++i) point[i] = lane_of(x[i], l);
         slowsde::gradient(geometry_.problem(), point.data(), g.data());
-        double b = detail::lane(bound, l);
-        results[l].steps = static_cast<int>(detail::lane(taken, l));
+        double b = lane_of(bound, l);
+        results[l].steps = static_cast<int>(lane_of(taken, l));
         results[l].point = point;
         // A lane that the flow could not bring down, because it diverged or ran out of steps, ends here (2:
         // a pack rounds its gradient differently).
         const bool ended = !(g.norm() <= 2 * b);
         done[l] = ended || finish(point, b, results[l]);
-        detail::set_lane(bound, l, done[l] ? std::numeric_limits<double>::infinity() : b);
+        set_lane(bound, l, done[l] ? std::numeric_limits<double>::infinity() : b);
         all_done = all_done && done[l];
       }
       if (all_done) return;

@@ -45,33 +45,6 @@ struct OutputInterval {
 /// One interval per output time; none of zero length has steps.
 std::vector<OutputInterval> output_intervals(const EnsembleOptions& options);
 
-namespace detail {
-
-/// Lane of x, for packs and doubles alike.
-template <class T>
-double lane_of(const T& x, int lane) {
-  if constexpr (std::is_same_v<T, double>)
-    return x;
-  else
-    return static_cast<double>(x[lane]);
-}
-template <class T>
-void set_lane(T& x, int lane, double value) {
-  if constexpr (std::is_same_v<T, double>)
-    x = value;
-  else
-    x.set(lane, static_cast<typename T::Scalar>(value));
-}
-template <class T>
-constexpr int lanes() {
-  if constexpr (std::is_same_v<T, double>)
-    return 1;
-  else
-    return T::width;
-}
-
-}  // namespace detail
-
 /// Integrates options.trajectories solutions of `sde` by `scheme` and hands every recorded state on.
 ///   start(trajectory, double* x)                          writes the initial state (d)
 ///   record(output, trajectory, const double* x)           sees the state at output_times[output]
@@ -85,7 +58,7 @@ requires Steppable<Scheme, S, T>
 void run_ensemble(const Scheme& scheme, const S& sde, const EnsembleOptions& options, Start&& start,
                   Record&& record) {
   options.check();
-  constexpr std::size_t width = static_cast<std::size_t>(detail::lanes<T>());
+  constexpr std::size_t width = static_cast<std::size_t>(lane_count<T>);
   // Several packs advance side by side: each step is a chain of dependent operations, and the processor fills
   // the waits of one with the others.
   constexpr std::size_t side_by_side = std::is_same_v<T, double> ? 1 : 4;
@@ -112,7 +85,7 @@ void run_ensemble(const Scheme& scheme, const S& sde, const EnsembleOptions& opt
                            options.workers, options.refinement);
         for (std::size_t l = 0; l < width; ++l) {
           start(std::min(first + p * width + l, n - 1), state.data());
-          for (std::size_t i = 0; i < d; ++i) detail::set_lane(x[p * d + i], static_cast<int>(l), state[i]);
+          for (std::size_t i = 0; i < d; ++i) set_lane(x[p * d + i], static_cast<int>(l), state[i]);
         }
       }
       for (std::size_t output = 0; output < intervals.size(); ++output) {
@@ -124,7 +97,7 @@ void run_ensemble(const Scheme& scheme, const S& sde, const EnsembleOptions& opt
         const std::size_t members = std::min(group, end - first);
         for (std::size_t member = 0; member < members; ++member) {
           const int lane = static_cast<int>(member % width);
-          for (std::size_t i = 0; i < d; ++i) state[i] = detail::lane_of(x[member / width * d + i], lane);
+          for (std::size_t i = 0; i < d; ++i) state[i] = lane_of(x[member / width * d + i], lane);
           record(output, first + member, static_cast<const double*>(state.data()));
         }
       }
