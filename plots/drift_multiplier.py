@@ -15,7 +15,7 @@ PREFERRED = ("log_x0", "log x0", "x0")
 def draw(runs, observable=None):
     """Ratio of the falls Local SGD / SGD over H and K above; measured / finite-step below."""
     groups = _collect(runs, observable)
-    fig, (top, bottom) = plt.subplots(2, 1, figsize=(style.SINGLE, 4.4), sharex=True, height_ratios=[2.2, 1])
+    fig, (top, bottom) = plt.subplots(2, 1, figsize=(style.SINGLE, 3.8), sharex=True, height_ratios=[2.2, 1])
     bottom.axhline(1, color="0.4", lw=0.6, zorder=1)
     workers = sorted({K for K, _ in groups})
     residuals, marks = [], []

@@ -18,16 +18,19 @@ def draw(runs, observable=None):
     shown = [observable] if observable else ensemble.observables
     if not ensemble.iterates:
         raise Unreadable(f"{run.path / 'result.nc'}: has no iterates")
-    across = {1: 1, 2: 2, 4: 2}.get(len(shown), 3)
+    across = style.across(len(shown))
     down = -(-len(shown) // across)
     fig, axes = plt.subplots(2 * down, across, squeeze=False, sharex=True, height_ratios=[2, 1] * down,
-                             figsize=(style.SINGLE if across == 1 else style.DOUBLE, 0.7 + 3.0 * down))
+                             figsize=(style.SINGLE if across == 1 else style.DOUBLE, 0.2 + 3.0 * down))
     groups, worst = [], []
+    # of the series with the fewest replicas that have an error at all
+    limits = [float(intervals.quantile(s.count[-1])) for s in ensemble.iterates if s.count[-1] > 1]
+    limit = max(limits, default=1.96)
     for panel, name in enumerate(shown):
         row, column = divmod(panel, across)
         top, bottom = axes[2 * row, column], axes[2 * row + 1, column]
         m = ensemble.observables.index(name)
-        bottom.axhspan(-1.96, 1.96, color=style.BAND, lw=0, zorder=0)
+        bottom.axhspan(-limit, limit, color=style.BAND, lw=0, zorder=0)
         bottom.axhline(0, color="0.4", lw=0.6, zorder=1)
         largest = 0.0
         for i, s in enumerate(ensemble.iterates):
@@ -60,10 +63,10 @@ def draw(runs, observable=None):
             bottom.set_yscale("symlog", linthresh=2)
             decades = [10.0**j for j in range(1, 9)]
             bottom.yaxis.set_major_locator(FixedLocator([-u for u in decades] + [-2, 0, 2] + decades))
-            bottom.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}" if abs(y) < 1e4 else f"{y:.0e}"))
+            bottom.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}".replace("-", "−")))
             bottom.yaxis.set_minor_locator(NullLocator())
         elif largest < 3:
-            bottom.set_ylim(-3.2, 3.2)
+            bottom.set_ylim(-max(3.2, 1.1 * limit), max(3.2, 1.1 * limit))
         top.set_ylabel(style.observable_label(name, run))
         bottom.set_ylabel("difference\n/ SE" if column == 0 else "")
         slow_time = style.SLOW_TIME if across < 3 else style.SLOW_TIME_SHORT
@@ -73,7 +76,7 @@ def draw(runs, observable=None):
         row, column = divmod(empty, across)
         axes[2 * row, column].set_axis_off()
         axes[2 * row + 1, column].set_axis_off()
-    groups[-1][1].append(style.band_handle(r"95 %: $\pm1.96$ SE"))
+    groups[-1][1].append(style.band_handle(rf"95 %: $\pm{limit:.2f}$ SE"))
     style.legends_above(fig, groups)
     return fig, _caption(run, ensemble, worst)
 

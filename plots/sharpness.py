@@ -27,9 +27,9 @@ def draw(runs, observable=None):
     theories.sort(key=lambda k: known.index(k) if k in known else len(known))
     line = {k: style.THEORIES.get(k, (k, style.cycle(style.LINES, 3 + i))) for i, k in enumerate(theories)}
 
-    across = min(len(columns), 3)
+    across = style.across(len(columns))
     down = -(-len(columns) // across)
-    fig, axes = plt.subplots(2 * down, across, figsize=(style.SINGLE if across == 1 else style.DOUBLE, 0.6 + 3.8 * down),
+    fig, axes = plt.subplots(2 * down, across, figsize=(style.SINGLE if across == 1 else style.DOUBLE, 3.8 * down),
                              squeeze=False, height_ratios=[2.1, 1] * down)
     for empty in range(len(columns), down * across):
         axes[2 * (empty // across), empty % across].set_axis_off()

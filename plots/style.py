@@ -57,7 +57,12 @@ def observable_label(name, run):
         return _LABELS[name] if projected else _LABELS[name].replace(r"\Phi(\bar\theta)", r"\bar\theta")
     if name[:1] == "x" and name[1:].isdigit():
         return f"$x_{{{name[1:]}}}$ of " + (r"$\Phi(\bar\theta)$" if projected else r"$\bar\theta$")
-    return name
+    return name.replace("_", " ")
+
+
+def across(panels):
+    """Number of panels side by side: at most three, two for four."""
+    return 2 if panels == 4 else min(panels, 3)
 
 
 def algorithm_label(series):
@@ -85,8 +90,8 @@ def band_handle(label, colour=BAND):
 
 
 def legends_above(fig, groups):
-    """Puts one legend for each (title, handles) above the axes: side by side with as few lines as the width
-    allows, or below each other where it does not suffice for columns."""
+    """Puts one legend for each (title, handles) above the axes, for which the figure grows: side by side with as
+    few lines as the width allows, or below each other where it does not suffice for columns."""
     renderer = fig.canvas.get_renderer()
     width, height = fig.bbox.width, fig.bbox.height
     gap = 0.05 * fig.dpi
@@ -106,6 +111,8 @@ def legends_above(fig, groups):
         if rows[-1] and sum(b[1] for b in rows[-1]) + box[1] + gap * (len(rows[-1]) + 2) > width:
             rows.append([])
         rows[-1].append(box)
+    old, height = height, height + sum(max(b[2] for b in row) for row in rows) + gap
+    fig.set_size_inches(width / fig.dpi, height / fig.dpi)
     top = height - gap
     for row in rows:
         space = (width - sum(b[1] for b in row)) / (len(row) + 1)
@@ -114,7 +121,7 @@ def legends_above(fig, groups):
             legend.set_bbox_to_anchor((left / width, top / height))
             left += w + space
         top -= max(b[2] for b in row)
-    fig.get_layout_engine().set(rect=(0, 0, 1, top / height))
+    fig.get_layout_engine().set(rect=(0, 0, 1, old / height))
     fig.align_ylabels()
 
 

@@ -25,7 +25,7 @@ def draw(runs, observable=None):
     shown = [observable] if observable else run.points[0].observables
     n = len(columns)
     fig, axes = plt.subplots(len(shown), n, squeeze=False, sharex=True, sharey="row",
-                             figsize=(style.SINGLE if n == 1 else style.DOUBLE, 0.8 + 1.9 * len(shown)))
+                             figsize=(style.SINGLE if n == 1 else style.DOUBLE, 0.4 + 1.9 * len(shown)))
     handles = {}
     for c, (title, points) in enumerate(columns.items()):
         points.sort(key=lambda p: p[0])

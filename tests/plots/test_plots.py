@@ -227,6 +227,10 @@ class Look(Scratch):
         for n in (1, 2, 4, 5):
             self.draw(synthetic.valley(self.scratch / f"{n}", names[:n]))
 
+    def test_an_ensemble_of_twelve_series_with_long_names(self):
+        path = synthetic.digits(self.scratch / "run", 0.05)
+        self.draw(path, figure="ensemble")
+
     def test_an_ensemble_far_from_its_model(self):
         _, caption = self.draw(synthetic.valley(self.scratch / "run", off=0.2))
         self.assertIn("slow SDE of SGD", caption)
