@@ -24,7 +24,8 @@ NetworkRecipe read_network(ConfigTable& table, int inputs, int outputs,
       table.one_of("activation", {"tanh", "silu"}, "tanh") == "tanh" ? Activation::tanh : Activation::silu;
   recipe.shape.check();
   const auto seed = table.get<std::uint64_t>("init_seed", 1);
-  const double gain = table.positive<double>("init_gain", 1.0);
+  const auto gain = table.list<double>("init_gain", std::vector<double>(recipe.shape.widths.size() - 1, 1.0));
+  table.check("init_gain", gain.size() + 1 == recipe.shape.widths.size(), "must have one entry per layer");
   const Eigen::VectorXd theta = initial_parameters(recipe.shape, seed, gain);
   recipe.initial.assign(theta.begin(), theta.end());
   return recipe;
@@ -36,8 +37,10 @@ std::unique_ptr<ExperimentProblem> make_digits(ConfigTable& table) {
   const int first = table.at_least<int>("first", 0, 0);
   std::vector<int> indices(static_cast<std::size_t>(n));
   std::iota(indices.begin(), indices.end(), first);
+  DigitsRecipe digits;
+  digits.centre = table.get<bool>("centre", digits.centre);
   NetworkRecipe recipe = read_network(table, 64, 10, {40});
-  return std::make_unique<LargeProblem<MlpFit>>(MlpFit(recipe.shape, digits_regression(file, indices)),
+  return std::make_unique<LargeProblem<MlpFit>>(MlpFit(recipe.shape, digits_regression(file, indices, digits)),
                                                 std::move(recipe.initial));
 }
 

@@ -24,6 +24,7 @@ const Experiment& begin_experiment(ConfigTable& config, RunContext& context) {
                        "' do not run on --backend cuda");
   }
   config.get<std::string>("title", "");
+  config.get<std::string>("figure", "");  // which figure `slowsde plot` draws; empty: that of the kind
   if (experiment.has_seed()) context.seed = config.get<std::uint64_t>("seed", 1);
   return experiment;
 }
