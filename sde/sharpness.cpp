@@ -43,6 +43,40 @@ class Operator {
   mutable int products_ = 0;
 };
 
+/// ∇²L: (d × d), symmetric to the last bit.
+Eigen::MatrixXd dense(const HessianVectorProduct& hvp, int d) {
+  Eigen::MatrixXd H(d, d);
+  Eigen::VectorXd out(d);
+  for (int i = 0; i < d; ++i) {
+    hvp(Eigen::VectorXd::Unit(d, i), out);
+    H.col(i) = out;
+  }
+  return 0.5 * (H + H.transpose());
+}
+
+/// Fills value, vector and products; leaves the vector empty when Lanczos has not converged.
+void lanczos(const HessianVectorProduct& hvp, int d, const LanczosOptions& options,
+             LargestEigenvalue& result) {
+  Operator op(hvp, d);
+  Eigen::VectorXd start(d), image(d);
+  for (int i = 0; i < d; ++i)
+    start[i] = normal_at(options.seed, Stream::probe, replica_limit - 1, 0, static_cast<std::uint64_t>(i));
+  op.perform_op(start.data(), image.data());
+  if (image.isZero(0)) {  // a random vector is annihilated by ∇²L = 0 alone
+    result.value = 0;
+    result.vector = start.normalized();
+  } else if (image.allFinite()) {
+    Spectra::SymEigsSolver<Operator> solver(op, 1, options.basis_size);
+    solver.init(start.data());
+    solver.compute(Spectra::SortRule::LargestAlge, options.max_restarts, options.tolerance);
+    if (solver.info() == Spectra::CompInfo::Successful) {
+      result.value = solver.eigenvalues()[0];
+      result.vector = solver.eigenvectors(1).col(0);
+    }
+  }
+  result.products = op.products();
+}
+
 }  // namespace
 
 double exact_trace(const HessianVectorProduct& hvp, int d) {
@@ -64,14 +98,7 @@ double interpolator_trace(const LeastSquaresModel& model, const Eigen::VectorXd&
 
 Eigen::VectorXd spectrum(const HessianVectorProduct& hvp, int d) {
   require(d >= 1, "d >= 1", d);
-  Eigen::MatrixXd H(d, d);
-  Eigen::VectorXd out(d);
-  for (int i = 0; i < d; ++i) {
-    hvp(Eigen::VectorXd::Unit(d, i), out);
-    H.col(i) = out;
-  }
-  return Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd>(0.5 * (H + H.transpose()), Eigen::EigenvaluesOnly)
-      .eigenvalues();
+  return Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd>(dense(hvp, d), Eigen::EigenvaluesOnly).eigenvalues();
 }
 
 void LanczosOptions::check() const {
@@ -85,42 +112,22 @@ LargestEigenvalue largest_eigenvalue(const HessianVectorProduct& hvp, int d, con
   options.check();
   LargestEigenvalue result;
   result.value = result.residual = std::numeric_limits<double>::quiet_NaN();
-  Operator op(hvp, d);
-  if (d == 1) {
-    result.vector = Eigen::VectorXd::Ones(1);
-    op.perform_op(result.vector.data(), &result.value);
-    result.converged = std::isfinite(result.value);
-    result.residual = 0;
-    result.products = op.products();
-    return result;
+  if (d <= options.basis_size) {  // the Krylov space would be everything
+    const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(dense(hvp, d));
+    result.products = d;
+    if (eigen.info() == Eigen::Success && eigen.eigenvalues().allFinite()) {
+      result.value = eigen.eigenvalues()[d - 1];
+      result.vector = eigen.eigenvectors().col(d - 1);
+    }
+  } else {
+    lanczos(hvp, d, options, result);
   }
-  Eigen::VectorXd start(d);
-  for (int i = 0; i < d; ++i)
-    start[i] = normal_at(options.seed, Stream::probe, replica_limit - 1, 0, static_cast<std::uint64_t>(i));
-  Spectra::SymEigsSolver<Operator> solver(op, 1, std::min(options.basis_size, d));
-  try {
-    solver.init(start.data());
-    solver.compute(Spectra::SortRule::LargestAlge, options.max_restarts, options.tolerance);
-  } catch (const std::invalid_argument&) {
-    // Spectra refuses a start vector that ∇²L annihilates: with a random start, ∇²L = 0.
-    Eigen::VectorXd out(d);
-    hvp(start, out);
-    if (!(out.norm() <= std::numeric_limits<double>::min())) throw;
-    result.value = result.residual = 0;
-    result.vector = start.normalized();
-    result.products = op.products() + 1;
-    result.converged = true;
-    return result;
-  }
-  result.products = op.products();
-  if (solver.info() == Spectra::CompInfo::Successful) {
-    result.value = solver.eigenvalues()[0];
-    result.vector = solver.eigenvectors(1).col(0);
+  if (result.vector.size() == d) {
     Eigen::VectorXd out(d);
     hvp(result.vector, out);
     ++result.products;
     result.residual = (out - result.value * result.vector).norm();
-    result.converged = std::isfinite(result.value);
+    result.converged = std::isfinite(result.residual);
   }
   return result;
 }

@@ -30,7 +30,7 @@ Eigen::VectorXd spectrum(const HessianVectorProduct& hvp, int d);
 struct LanczosOptions {
   double tolerance = 1e-10;  ///< relative residual of the eigenvalue
   int max_restarts = 1000;
-  int basis_size = 20;     ///< Krylov vectors kept between restarts, at least 3; capped at d
+  int basis_size = 20;     ///< Krylov vectors kept between restarts, at least 3; up to this d dense
   std::uint64_t seed = 0;  ///< of the start vector
 
   /// Throws std::invalid_argument naming the violated inequality.
@@ -45,8 +45,8 @@ struct LargestEigenvalue {
   bool converged = false;
 };
 
-/// λ_max, the largest algebraic eigenvalue, by restarted Lanczos (Spectra). Not converging is a status; the
-/// best estimate is then the last Rayleigh quotient's, if there is one, and NaN otherwise.
+/// λ_max, the largest algebraic eigenvalue, by restarted Lanczos (Spectra). Not converging is a status, with
+/// the value NaN.
 LargestEigenvalue largest_eigenvalue(const HessianVectorProduct& hvp, int d,
                                      const LanczosOptions& options = {});
 

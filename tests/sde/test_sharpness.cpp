@@ -71,9 +71,19 @@ TEST_CASE("trace, spectrum and λ_max of a matrix with known eigenvalues") {
 }
 
 TEST_CASE("λ_max of nothing is zero, and a hopeless spectrum is reported as not converged") {
-  const auto zero = largest_eigenvalue(product(Eigen::MatrixXd::Zero(5, 5)), 5);
-  CHECK(zero.converged);
-  CHECK(zero.value == 0);
+  for (int d : {5, 50}) {
+    const Eigen::MatrixXd nothing = Eigen::MatrixXd::Zero(d, d);
+    const auto zero = largest_eigenvalue(product(nothing), d);
+    CHECK(zero.converged);
+    CHECK(zero.value == 0);
+    const Eigen::MatrixXd broken = Eigen::MatrixXd::Constant(d, d, std::nan(""));
+    CHECK_FALSE(largest_eigenvalue(product(broken), d).converged);
+  }
+  // Three nonzero eigenvalues: the Krylov space is exhausted before the basis is full.
+  Eigen::VectorXd few = Eigen::VectorXd::Zero(150);
+  few.tail(3) << 1, 2, 3;
+  const Eigen::MatrixXd low_rank = symmetric(few, 6);
+  CHECK(test::near(largest_eigenvalue(product(low_rank), 150).value, 3, 1e-10));
   // Eigenvalues 1 − 1e-7 i²: one restart of three vectors cannot tell them apart.
   Eigen::VectorXd eigenvalues(400);
   for (int i = 0; i < 400; ++i) eigenvalues[i] = 1 - 1e-7 * i * i;
