@@ -15,6 +15,7 @@ namespace slowsde {
 /// Σ_{k≤N} c[k] s^k + O(s^{N+1}).
 template <class T, int N>
 struct Taylor {
+  using Scalar = T;
   std::array<T, N + 1> c;
 
   Taylor() = default;
@@ -163,6 +164,7 @@ SLOWSDE_HD Taylor<T, N> tanh(const Taylor<T, N>& a) {  // r' = a'(1 − r²)
 /// A value and its first derivatives with respect to D variables.
 template <class T, int D>
 struct Dual {
+  using Scalar = T;
   T v;
   std::array<T, D> d;
 
@@ -252,6 +254,15 @@ SLOWSDE_HD Dual<T, D> tanh(const Dual<T, D>& a) {
   using std::tanh;
   const T t = tanh(a.v);
   return Dual<T, D>::chain(t, T(1.0) - t * t, a);
+}
+
+template <class T, int N>
+SLOWSDE_HD Taylor<T, N> rsqrt(const Taylor<T, N>& a) {
+  return Taylor<T, N>(1.0) / sqrt(a);
+}
+template <class T, int D>
+SLOWSDE_HD Dual<T, D> rsqrt(const Dual<T, D>& a) {
+  return Dual<T, D>(1.0) / sqrt(a);
 }
 
 namespace detail {

@@ -26,6 +26,13 @@ class LeastSquaresModel {
   virtual void curvature_contraction(const Eigen::VectorXd& theta, const Eigen::MatrixXd& W,
                                      Eigen::VectorXd& out) const = 0;
 
+  /// Products with J that need not form it where the model knows better; by default they do.
+  virtual void gram(const Eigen::VectorXd& theta, Eigen::MatrixXd& G) const;  ///< G = JJᵀ/n: (nC × nC)
+  virtual void pull_back(const Eigen::VectorXd& theta, const Eigen::VectorXd& y,
+                         Eigen::VectorXd& out) const;  ///< Jᵀy: (d)
+  virtual void push_forward(const Eigen::VectorXd& theta, const Eigen::VectorXd& v,
+                            Eigen::VectorXd& out) const;  ///< Jv: (nC)
+
   double loss(const Eigen::VectorXd& theta) const;  ///< L = |r|²/2n
 };
 

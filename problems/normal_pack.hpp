@@ -39,13 +39,13 @@ SLOWSDE_INLINE WordLanes multiply_low_halves(WordLanes a, std::uint32_t b) {
 
 /// Philox words for `Chains` counters of eight lanes each. Lanes differ in counter word 2 (the replica).
 template <int Chains>
-SLOWSDE_INLINE void philox_lanes(std::uint64_t block, const WordLanes (&replica)[Chains],
+SLOWSDE_INLINE void philox_lanes(const std::uint64_t (&block)[Chains], const WordLanes (&replica)[Chains],
                                  const std::uint32_t (&word3)[Chains], Philox4x32::Key key,
                                  WordLanes (&c)[Chains][4]) {
 #pragma GCC unroll 16
   for (int g = 0; g < Chains; ++g) {
-    c[g][0] = WordLanes{} + (block & 0xffffffffu);
-    c[g][1] = WordLanes{} + (block >> 32);
+    c[g][0] = WordLanes{} + (block[g] & 0xffffffffu);
+    c[g][1] = WordLanes{} + (block[g] >> 32);
     c[g][2] = replica[g];
     c[g][3] = WordLanes{} + word3[g];
   }
@@ -72,7 +72,8 @@ SLOWSDE_INLINE void box_muller(WordLanes a, WordLanes b, Pack<double, 8>& n0, Pa
     return P(bits_as<P::Vector>((w >> 12) | std::uint64_t{0x3ff0000000000000}));
   };
   const P u = unit(a) - P(1.0 - 0x1p-53);  // in (0, 1)
-  const P radius = sqrt(P(-2.0) * log_of_normal(u));
+  const P square = P(-2.0) * log_of_normal(u);
+  const P radius = square * rsqrt(square);
   // The two top bits choose the quadrant, the others the angle in [−π/4, π/4) about its axis.
   const P angle = (unit(b << 2) - P(1.5)) * P(1.5707963267948966);
   P s, c;
@@ -92,7 +93,8 @@ SLOWSDE_INLINE void box_muller(WordVector<float, 16> a, WordVector<float, 16> b,
   using P = Pack<float, 16>;
   using Words = WordVector<float, 16>;
   const P u = fma(P(__builtin_convertvector(a, P::Vector)), P(0x1p-32), P(0x1p-33));  // in (0, 1]
-  const P radius = sqrt(max(P(-2.0) * log_of_normal(u), P(0.0)));
+  const P square = max(P(-2.0) * log_of_normal(u), P(0.0));
+  const P radius = square * rsqrt(square);
   const Words fraction = (b << 2) >> 9 | 0x3f800000u;
   const P angle = (P(bits_as<P::Vector>(fraction)) - P(1.5 - 0x1p-24)) * P(1.5707963267948966);
   P s, c;
@@ -131,33 +133,27 @@ class RandomPack {
   template <int Workers>
   SLOWSDE_INLINE void normals(std::uint32_t first_worker, std::uint64_t block,
                               P (&out)[Workers][per_block]) const {
-    if constexpr (sizeof(Real) == 8) {
-      detail::WordLanes replica[Workers], c[Workers][4];
-      std::uint32_t word3[Workers];
-      for (int g = 0; g < Workers; ++g) {
-        replica[g] = replica_[0];
-        word3[g] = worker_word(first_worker + static_cast<std::uint32_t>(g));
-      }
-      detail::philox_lanes(block, replica, word3, key_, c);
-#pragma GCC unroll 16
-      for (int g = 0; g < Workers; ++g)
-        detail::box_muller(join64(c[g][0], c[g][1]), join64(c[g][2], c[g][3]), out[g][0], out[g][1]);
-    } else {
-      detail::WordLanes replica[2 * Workers], c[2 * Workers][4];
-      std::uint32_t word3[2 * Workers];
-      for (int g = 0; g < 2 * Workers; ++g) {
-        replica[g] = replica_[g % 2];
-        word3[g] = worker_word(first_worker + static_cast<std::uint32_t>(g / 2));
-      }
-      detail::philox_lanes(block, replica, word3, key_, c);
-#pragma GCC unroll 16
-      for (int g = 0; g < Workers; ++g) {
-        const auto* even = c[2 * g];
-        const auto* odd = c[2 * g + 1];
-        detail::box_muller(join32(even[0], odd[0]), join32(even[1], odd[1]), out[g][0], out[g][1]);
-        detail::box_muller(join32(even[2], odd[2]), join32(even[3], odd[3]), out[g][2], out[g][3]);
-      }
+    std::uint64_t blocks[Workers];
+    std::uint32_t workers[Workers];
+    for (int g = 0; g < Workers; ++g) {
+      blocks[g] = block;
+      workers[g] = first_worker + static_cast<std::uint32_t>(g);
     }
+    side_by_side(workers, blocks, out);
+  }
+
+  /// Normals of the blocks first_block … first_block + Blocks − 1 of one worker: out[g][j] is number
+  /// per_block·(first_block + g) + j.
+  template <int Blocks>
+  SLOWSDE_INLINE void consecutive_normals(std::uint32_t worker, std::uint64_t first_block,
+                                          P (&out)[Blocks][per_block]) const {
+    std::uint64_t blocks[Blocks];
+    std::uint32_t workers[Blocks];
+    for (int g = 0; g < Blocks; ++g) {
+      blocks[g] = first_block + static_cast<std::uint64_t>(g);
+      workers[g] = worker;
+    }
+    side_by_side(workers, blocks, out);
   }
 
   /// Normal number `index` of one worker, in a pack; for places where speed does not matter.
@@ -176,7 +172,9 @@ class RandomPack {
       replica[set] = replica_[set];
       word3[set] = worker_word(worker);
     }
-    detail::philox_lanes(index / 4, replica, word3, key_, c);
+    std::uint64_t block[sets];
+    for (int set = 0; set < sets; ++set) block[set] = index / 4;
+    detail::philox_lanes(block, replica, word3, key_, c);
     IndexPack<width> result;
     for (int set = 0; set < sets; ++set) {
       const detail::WordLanes scaled = detail::multiply_low_halves(c[set][index % 4], n) >> 32;
@@ -186,6 +184,41 @@ class RandomPack {
   }
 
  private:
+  /// Normals of `Chains` independent (worker, block) addresses.
+  template <int Chains>
+  SLOWSDE_INLINE void side_by_side(const std::uint32_t (&worker)[Chains],
+                                   const std::uint64_t (&block)[Chains], P (&out)[Chains][per_block]) const {
+    if constexpr (sizeof(Real) == 8) {
+      detail::WordLanes replica[Chains], c[Chains][4];
+      std::uint32_t word3[Chains];
+      for (int g = 0; g < Chains; ++g) {
+        replica[g] = replica_[0];
+        word3[g] = worker_word(worker[g]);
+      }
+      detail::philox_lanes(block, replica, word3, key_, c);
+#pragma GCC unroll 16
+      for (int g = 0; g < Chains; ++g)
+        detail::box_muller(join64(c[g][0], c[g][1]), join64(c[g][2], c[g][3]), out[g][0], out[g][1]);
+    } else {
+      detail::WordLanes replica[2 * Chains], c[2 * Chains][4];
+      std::uint64_t blocks[2 * Chains];
+      std::uint32_t word3[2 * Chains];
+      for (int g = 0; g < 2 * Chains; ++g) {
+        replica[g] = replica_[g % 2];
+        blocks[g] = block[g / 2];
+        word3[g] = worker_word(worker[g / 2]);
+      }
+      detail::philox_lanes(blocks, replica, word3, key_, c);
+#pragma GCC unroll 16
+      for (int g = 0; g < Chains; ++g) {
+        const auto* even = c[2 * g];
+        const auto* odd = c[2 * g + 1];
+        detail::box_muller(join32(even[0], odd[0]), join32(even[1], odd[1]), out[g][0], out[g][1]);
+        detail::box_muller(join32(even[2], odd[2]), join32(even[3], odd[3]), out[g][2], out[g][3]);
+      }
+    }
+  }
+
   std::uint32_t worker_word(std::uint32_t worker) const { return high_word_ | (worker << 8); }
   static SLOWSDE_INLINE detail::WordLanes join64(detail::WordLanes high, detail::WordLanes low) {
     return (high << 32) | (low & 0xffffffffu);

@@ -161,11 +161,14 @@ SLOWSDE_INLINE Pack<Real, W> fma(Pack<Real, W> a, Pack<Real, W> b, Pack<Real, W>
   return result;
 }
 
-/// `table[index]`, lane by lane where the index is a pack of integers. The table is double whatever T is.
+/// `table[index]`, lane by lane where the index is a pack of integers; a constant where T is a jet. The table
+/// is double whatever T is.
 template <class T, class Index>
 SLOWSDE_INLINE T lookup(const double* table, const Index& index) {
   if constexpr (std::is_integral_v<Index>) {
     return T(table[index]);
+  } else if constexpr (!requires { T::width; }) {
+    return T(lookup<typename T::Scalar>(table, index));
   } else {
     T result;
     for (int l = 0; l < T::width; ++l) result.v[l] = static_cast<typename T::Scalar>(table[index[l]]);

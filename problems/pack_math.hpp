@@ -98,6 +98,24 @@ SLOWSDE_INLINE Pack<Real, W> log_of_normal(Pack<Real, W> x) {
 
 }  // namespace detail
 
+/// 1/√x for positive normal x; a large finite number at 0, so that x·rsqrt(x) is 0 there. Newton's iteration
+/// y ← y + y(½ − ½x·y²) from the halved exponent: multiplications only, where √ and / would queue for the one divider.
+/// Error ≤ 2 ulp.
+template <class Real, int W>
+SLOWSDE_INLINE Pack<Real, W> rsqrt(Pack<Real, W> x) {
+  using P = Pack<Real, W>;
+  using Ints = detail::IntVector<Real, W>;
+  using Int = detail::SignedOf<Real>;
+  constexpr bool wide = sizeof(Real) == 8;
+  const Int magic = wide ? static_cast<Int>(0x5fe6eb50c7b537a9LL) : static_cast<Int>(0x5f3759df);
+  P y = detail::bits_as<typename P::Vector>(magic - (detail::bits_as<Ints>(x.v) >> 1));
+  const P half_x = P(0.5) * x;
+#pragma GCC unroll 4
+  for (int step = 0; step < (wide ? 4 : 3); ++step) y = fma(y, fma(-(half_x * y), y, P(0.5)), y);
+  return y;
+}
+inline double rsqrt(double x) { return 1 / std::sqrt(x); }
+
 /// e^x; overflows to ∞, underflows gradually to 0. Error ≤ 1.5 ulp in normal range.
 template <class Real, int W>
 SLOWSDE_INLINE Pack<Real, W> exp(Pack<Real, W> x) {

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cmath>
+#include <vector>
 
 #include "slowsde/problems/host_device.hpp"
+#include "slowsde/problems/pack_math.hpp"
 
 namespace slowsde {
 
@@ -23,13 +25,13 @@ struct Valley {
     y[0] = T(0.0);
   }
 
-  /// J_iᵀ(f − ε) without forming duals: f = √a·y has ∂f = (x·y/√a, √a).
+  /// J_iᵀ(f − ε) with J = (xy/√a, √a), from one reciprocal root.
   template <class T, class I>
   SLOWSDE_HD void add_sample_gradient(const T* theta, const I&, const T* eps, T* g, T*) const {
-    using std::sqrt;
-    const T root = sqrt(1.0 + theta[0] * theta[0]);
+    const T a = 1.0 + theta[0] * theta[0];
+    const T inverse_root = rsqrt(a), root = a * inverse_root;
     const T residual = root * theta[1] - eps[0];
-    g[0] = g[0] + residual * (theta[0] * theta[1] / root);
+    g[0] = g[0] + residual * (theta[0] * theta[1] * inverse_root);
     g[1] = g[1] + residual * root;
   }
   int scratch_size() const { return 0; }
@@ -52,6 +54,13 @@ struct Valley {
     out[0] = theta[0] * sqrt(exp(w) / x2);
     out[1] = T(0.0);
   }
+
+  /// tr ∇²L on Γ: 1 + x².
+  template <class T>
+  SLOWSDE_HD T trace_on_manifold(const T* theta) const {
+    return 1.0 + theta[0] * theta[0];
+  }
+  std::vector<double> default_start() const { return {1.5, 0.0}; }
 };
 
 }  // namespace slowsde

@@ -49,7 +49,7 @@ TEST_CASE("the third contraction is the derivative of ⟨∇²L, M⟩") {
   const Valley problem;
   Eigen::Matrix2d M;
   M << 0.7, -0.4, -0.4, 1.3;
-  for (const Eigen::Vector2d x :
+  for (const Eigen::Vector2d& x :
        {Eigen::Vector2d(0, 0), Eigen::Vector2d(1e-8, 1e-8), Eigen::Vector2d(1.2, -0.7)}) {
     const Eigen::VectorXd t = third_contraction_of_matrix(problem, x, M);
     for (int j = 0; j < 2; ++j) {

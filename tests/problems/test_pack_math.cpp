@@ -93,6 +93,7 @@ TEST_CASE("special values") {
   CHECK(exp(P(-infinity))[3] == 0);
   CHECK(exp(P(0.0))[1] == 1);
   CHECK(std::isnan(exp(P(nan))[0]));
+  CHECK((P(0.0) * rsqrt(P(0.0)))[0] == 0);
   CHECK(log(P(0.0))[0] == -infinity);
   CHECK(std::isnan(log(P(-1.0))[0]));
   CHECK(log(P(infinity))[0] == infinity);

@@ -1,8 +1,13 @@
-// The main of every test executable: doctest's, except that a run in which no test case was selected fails.
+// The main of every test executable: doctest's, except that a run in which no test case was selected fails,
+// and that a test that needs a GPU (SLOWSDE_TEST_NEEDS_GPU) says that it was skipped where there is none.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
 #include <cstdio>
+
+#ifdef SLOWSDE_TEST_NEEDS_GPU
+#include <cuda_runtime_api.h>
+#endif
 
 namespace {
 
@@ -29,6 +34,18 @@ REGISTER_LISTENER("case_counter", 1, CaseCounter);
 }  // namespace
 
 int main(int argc, char** argv) {
+#ifdef SLOWSDE_TEST_NEEDS_GPU
+  int devices = 0;
+  const cudaError_t error = cudaGetDeviceCount(&devices);
+  if (error == cudaErrorNoDevice || error == cudaErrorInsufficientDriver) {
+    std::printf("skipped: %s\n", cudaGetErrorString(error));
+    return 77;  // ctest's SKIP_RETURN_CODE for these tests
+  }
+  if (error != cudaSuccess) {
+    std::fprintf(stderr, "CUDA: %s\n", cudaGetErrorString(error));
+    return 1;
+  }
+#endif
   doctest::Context context(argc, argv);
   const int status = context.run();
   if (context.shouldExit()) return status;  // a query such as --list-test-cases

@@ -1,0 +1,148 @@
+#include "slowsde/experiments/algorithm_config.hpp"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "slowsde/optim/round_plan.hpp"
+
+namespace slowsde {
+namespace {
+
+const std::pair<NoiseKind, const char*> noise_names[] = {
+    {NoiseKind::gaussian, "gaussian"}, {NoiseKind::label, "label"}, {NoiseKind::minibatch, "minibatch"}};
+
+LearningRateParams read_learning_rate(ConfigTable iterates) {
+  LearningRateParams params;
+  if (iterates.kind("lr") != ConfigKind::table) {
+    params.peak = iterates.positive<double>("lr");
+    return params;
+  }
+  ConfigTable table = iterates.table("lr");
+  const std::string shape =
+      table.one_of("schedule", {"constant", "linear", "cosine", "step", "cosine-powers"}, "constant");
+  params.shape = learning_rate_shape(shape);
+  params.peak = table.positive<double>("peak");
+  params.warmup_steps = table.at_least<std::int64_t>("warmup_steps", 0, 0);
+  if (shape != "constant" && shape != "step") {
+    params.end = table.at_least<double>("end", 0, 0);
+    params.total_steps = table.at_least<std::int64_t>("total_steps", 0, 0);
+  } else if (params.warmup_steps > 0) {
+    params.end = table.at_least<double>("end", 0, 0);
+  }
+  if (shape == "step") {
+    params.step_at = table.list<std::int64_t>("at");
+    params.step_factor = table.positive<double>("factor", 0.1);
+  }
+  if (shape == "cosine-powers") params.power_base = table.positive<double>("power_base", 2);
+  return params;
+}
+
+std::shared_ptr<const SyncRule> read_rule(ConfigTable iterates, std::int64_t warmup_steps) {
+  SyncRuleParams params;
+  ConfigTable table = iterates.table("rule");
+  std::vector<std::string> names;
+  for (const auto& entry : sync_rule_catalogue()) names.push_back(entry.first);
+  const std::string name = table.one_of("name", names, "parallel");
+  params.warmup_steps = warmup_steps;
+  if (name == "constant" || name == "post-local")
+    params.local_steps = table.at_least<std::int64_t>("local_steps", 1);
+  if (name == "qsr" || name == "power") {
+    params.alpha = table.positive<double>("alpha");
+    params.base_steps = table.at_least<std::int64_t>("base_steps", 1, 1);
+    params.max_steps = table.at_least<std::int64_t>("max_steps", 0, 0);
+  }
+  if (name == "power") params.gamma = table.positive<double>("gamma", 2);
+  if (name == "swap" || name == "proportional")
+    params.base_steps = table.at_least<std::int64_t>("base_steps", 1, 1);
+  if (name == "swap" || name == "post-local")
+    params.switch_step = table.at_least<std::int64_t>("switch_step", 0);
+  if (name == "proportional") params.growth = table.positive<double>("growth");
+  if (name == "table") {
+    const auto steps = table.list<std::int64_t>("steps");
+    const auto local_steps = table.list<std::int64_t>("local_steps");
+    table.check("steps", steps.size() == local_steps.size(), "must have as many entries as local_steps");
+    for (std::size_t j = 0; j < steps.size(); ++j) params.table.emplace_back(steps[j], local_steps[j]);
+  }
+  return table.checked([&] { return make_sync_rule(name, params); });
+}
+
+}  // namespace
+
+std::string noise_kind_name(NoiseKind kind) {
+  for (const auto& [value, name] : noise_names)
+    if (value == kind) return name;
+  return {};
+}
+
+GradientNoise read_noise(ConfigTable table, const std::vector<NoiseKind>& kinds) {
+  std::vector<std::string> names;
+  for (const NoiseKind kind : kinds) names.push_back(noise_kind_name(kind));
+  const std::string name = table.one_of("kind", names, names.front());
+  GradientNoise noise;
+  for (const auto& [value, text] : noise_names)
+    if (name == text) noise.kind = value;
+  noise.label_sigma = noise.kind == NoiseKind::gaussian ? 0 : table.at_least<double>("sigma", 0, 1.0);
+  if (noise.kind == NoiseKind::minibatch) noise.replacement = table.get<bool>("replacement", true);
+  return noise;
+}
+
+AlgorithmConfig read_algorithm(ConfigTable table, double slow_time) {
+  AlgorithmConfig result;
+  LocalSgd& algorithm = result.algorithm;
+  result.name = table.require<std::string>("name");
+  algorithm.workers = table.at_least<int>("workers", 1, 1);
+  algorithm.local_batch = table.at_least<int>("local_batch", 1, 1);
+  algorithm.svag = table.at_least<int>("svag", 1, 1);
+  LearningRateParams rate = read_learning_rate(table);
+  algorithm.rule = read_rule(table, rate.warmup_steps);
+  if (table.has("momentum")) {
+    ConfigTable momentum = table.table("momentum");
+    algorithm.momentum = momentum.at_least<double>("beta", 0, 0.0);
+    momentum.check("beta", algorithm.momentum < 1, "must be < 1");
+    const std::string buffers = momentum.one_of("buffers", {"kept", "averaged", "reset"}, "kept");
+    algorithm.buffers = buffers == "kept"       ? BufferPolicy::kept
+                        : buffers == "averaged" ? BufferPolicy::averaged
+                                                : BufferPolicy::reset;
+    result.slow_time_per_step = 1 / ((1 - algorithm.momentum) * (1 - algorithm.momentum));
+  }
+  // SVAG's η/ℓ: its slow time is counted in the steps of the SGD that it follows.
+  if (algorithm.svag > 1) {
+    rate.peak /= algorithm.svag;
+    rate.end /= algorithm.svag;
+    result.slow_time_per_step *= algorithm.svag;
+  }
+  const double time = slow_time / result.slow_time_per_step;
+  table.checked([&] {
+    const bool shaped = rate.shape == LearningRateShape::linear || rate.shape == LearningRateShape::cosine ||
+                        rate.shape == LearningRateShape::cosine_powers;
+    std::int64_t steps = 0;
+    try {
+      steps = shaped && rate.total_steps > 0 ? rate.total_steps : steps_to_slow_time(rate, time);
+    } catch (const std::domain_error& e) {
+      throw std::invalid_argument(e.what());
+    }
+    if (shaped) rate.total_steps = steps;
+    algorithm.lr = LearningRate(rate);
+    // A schedule without an end leaves room for the last round to be a full one, unless a rule asks for a round
+    // longer than the run.
+    algorithm.total_steps = steps;
+    if (!shaped && steps > 0) {
+      const std::int64_t H = algorithm.rule->local_steps(steps, algorithm.lr(steps), steps + 1);
+      if (H <= steps) algorithm.total_steps += H;
+    }
+    algorithm.check();
+  });
+  result.single_rate = algorithm.lr(0);
+  result.round_at_start = {
+      .eta = algorithm.lr(0),
+      .local_steps = algorithm.total_steps == 0
+                         ? 1
+                         : algorithm.rule->local_steps(0, algorithm.lr(0), algorithm.total_steps),
+      .workers = algorithm.workers,
+      .local_batch = algorithm.local_batch,
+      .momentum = algorithm.momentum};
+  return result;
+}
+
+}  // namespace slowsde

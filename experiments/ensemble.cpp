@@ -1,0 +1,447 @@
+#include "slowsde/experiments/ensemble.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "slowsde/experiments/algorithm_config.hpp"
+#include "slowsde/experiments/ensemble_models.hpp"
+#include "slowsde/experiments/json.hpp"
+#include "slowsde/experiments/problem_entry.hpp"
+#include "slowsde/experiments/progress.hpp"
+#include "slowsde/experiments/registry.hpp"
+#include "slowsde/sde/parallel.hpp"
+#include "slowsde/sde/statistics.hpp"
+
+namespace slowsde {
+namespace {
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+/// [run], the same for all series.
+struct RunConfig {
+  int replicas = 1, outputs = 2, samples = 0, chunk = 1;
+  double slow_time = 1;
+  bool project = true, single_precision = false;
+  std::vector<std::string> observables;
+  std::vector<double> times;
+};
+
+/// Everything an ensemble's configuration says.
+struct Plan {
+  std::unique_ptr<ExperimentProblem> problem;
+  RunConfig run;
+  GradientNoise noise;
+  std::vector<double> start;
+  std::vector<AlgorithmConfig> iterates;
+  std::vector<ModelConfig> models;
+};
+
+RunConfig read_run(ConfigTable& config, const ExperimentProblem& problem) {
+  RunConfig run;
+  run.single_precision = config.one_of("precision", {"f64", "f32"}, "f64") == "f32";
+  ConfigTable table = config.table("run");
+  run.replicas = table.at_least<int>("replicas", 2, 1000);
+  run.slow_time = table.positive<double>("slow_time");
+  run.outputs = table.at_least<int>("outputs", 2, 11);
+  run.samples = table.at_least<int>("samples", 0, 0);
+  table.check("samples", run.samples <= run.replicas, "must be <= replicas");
+  run.chunk = table.at_least<int>("chunk", 1, 4);
+  run.project = table.get<bool>("project", true);
+  run.observables = table.list<std::string>("observables", {"x0"});
+  table.check("observables", !run.observables.empty(), "must name at least one observable");
+  table.checked([&] { problem.check_observables(run.observables); });
+  for (int j = 0; j < run.outputs; ++j) run.times.push_back(run.slow_time * j / (run.outputs - 1));
+  return run;
+}
+
+std::vector<double> read_start(ConfigTable& config, const ExperimentProblem& problem) {
+  ConfigTable table = config.table("start");
+  if (!table.has("point")) return problem.start();
+  const auto point = table.list<double>("point");
+  table.check("point", point.size() == static_cast<std::size_t>(problem.dim()),
+              "must have " + std::to_string(problem.dim()) + " components, the problem's dimension");
+  return point;
+}
+
+Plan read_plan(ConfigTable& config, const Registry& registry) {
+  Plan plan;
+  ConfigTable problem = config.table("problem");
+  const auto& entry = choose(problem, "name", registry.problems);
+  plan.problem = problem.checked([&] { return entry->make(problem); });
+  plan.run = read_run(config, *plan.problem);
+  ConfigTable noise = config.table("noise");
+  plan.noise = read_noise(noise, plan.problem->noise_kinds());
+  plan.start = read_start(config, *plan.problem);
+  for (ConfigTable& table : config.tables("iterates")) {
+    plan.iterates.push_back(read_algorithm(table, plan.run.slow_time));
+    const AlgorithmConfig& added = plan.iterates.back();
+    table.checked([&] { plan.noise.check(plan.problem->samples(), added.algorithm.local_batch); });
+    for (std::size_t j = 0; j + 1 < plan.iterates.size(); ++j)
+      table.check("name", plan.iterates[j].name != added.name, "is taken by an earlier series");
+  }
+  if (plan.iterates.empty()) throw config.error("an ensemble needs at least one [[iterates]]");
+  for (ConfigTable& table : config.tables("models"))
+    plan.models.push_back(read_model(table, registry, plan.iterates, plan.noise, plan.run.replicas));
+  return plan;
+}
+
+/// Moments of every observable at every record point, and what else a series leaves.
+struct Series {
+  std::string name, of;  ///< of: the iterates that a model models
+  bool is_model = false, deterministic = false;
+  std::vector<RecordPoint> points;
+  std::vector<Moments> cells;           ///< (points × observables)
+  std::vector<double> distance;         ///< (points): worst residual of the projection
+  std::vector<std::uint64_t> diverged;  ///< (points)
+  std::vector<std::uint64_t> replicas;  ///< (points): those that did not diverge
+  std::vector<double> samples;          ///< (observables × kept), at the last point
+  std::uint64_t unconverged = 0;        ///< projections that did not converge
+};
+
+/// Runs `batches` independent pieces, each of which records `width` replicas at every point, and reduces them
+/// in order. simulate(batch, record) must depend on nothing but the batch.
+template <class Simulate>
+void reduce(Series& series, const Plan& plan, RunContext& context, std::size_t batches, int width,
+            int replicas, double work_per_batch, bool project, Simulate simulate) {
+  const std::size_t P = series.points.size(), M = plan.run.observables.size();
+  const int kept = series.deterministic ? 0 : plan.run.samples;
+  struct Slot {
+    std::vector<Moments> cells;
+    std::vector<double> distance;
+    std::vector<std::uint64_t> diverged;
+    std::uint64_t unconverged = 0;
+  };
+  std::vector<Slot> slots(batches);
+  series.samples.assign(M * static_cast<std::size_t>(kept), nan);
+  const auto d = static_cast<std::size_t>(plan.problem->dim());
+
+  const auto run_batch = [&](std::size_t batch) {
+    Slot& slot = slots[batch];
+    slot.cells.resize(P * M);
+    slot.distance.assign(P, 0);
+    slot.diverged.assign(P, 0);
+    const int first = static_cast<int>(batch) * width;
+    std::vector<double> values(M), states;
+    std::vector<DistanceToManifold> to;
+    simulate(batch, [&](int point, int count, const double* recorded) {
+      const auto p = static_cast<std::size_t>(point);
+      // The last pack is padded: its surplus lanes are computed and left out.
+      count = std::min(count, replicas - first);
+      states.assign(recorded, recorded + static_cast<std::size_t>(count) * d);
+      to.assign(static_cast<std::size_t>(count), {});
+      if (project) plan.problem->project(states.data(), count, to.data());
+      for (int r = 0; r < count; ++r) {
+        const double* state = states.data() + static_cast<std::size_t>(r) * d;
+        if (!std::all_of(state, state + d, [](double x) { return std::isfinite(x); })) {
+          ++slot.diverged[p];
+          continue;
+        }
+        const DistanceToManifold& reached = to[static_cast<std::size_t>(r)];
+        slot.distance[p] = std::max(slot.distance[p], reached.distance);
+        if (!reached.converged) ++slot.unconverged;
+        plan.problem->observe(state, plan.run.observables, values.data());
+        for (std::size_t m = 0; m < M; ++m) {
+          slot.cells[p * M + m].add(values[m]);
+          if (p + 1 == P && first + r < kept)
+            series.samples[m * static_cast<std::size_t>(kept) + static_cast<std::size_t>(first + r)] = values[m];
+        }
+      }
+    });
+    context.progress.add(work_per_batch);
+  };
+  const auto chunk = static_cast<std::size_t>(plan.run.chunk);
+  parallel_for(context.threads, (batches + chunk - 1) / chunk, [&](std::size_t index) {
+    for (std::size_t batch = index * chunk; batch < std::min(batches, (index + 1) * chunk); ++batch)
+      run_batch(batch);
+  });
+
+  series.cells.resize(P * M);
+  series.distance.assign(P, 0);
+  series.diverged.assign(P, 0);
+  series.replicas.assign(P, 0);
+  std::vector<Moments> column(batches);
+  for (std::size_t p = 0; p < P; ++p) {
+    for (std::size_t m = 0; m < M; ++m) {
+      for (std::size_t b = 0; b < batches; ++b) column[b] = slots[b].cells[p * M + m];
+      series.cells[p * M + m] = merge_in_order(column);
+    }
+    for (const Slot& slot : slots) {
+      series.distance[p] = std::max(series.distance[p], slot.distance[p]);
+      series.diverged[p] += slot.diverged[p];
+    }
+    series.replicas[p] = static_cast<std::uint64_t>(replicas) - series.diverged[p];
+  }
+  for (const Slot& slot : slots) series.unconverged += slot.unconverged;
+}
+
+double iterate_work(const Plan& plan, const AlgorithmConfig& config) {
+  return static_cast<double>(config.algorithm.total_steps) * config.algorithm.workers * plan.problem->dim();
+}
+
+Series run_iterates(const Plan& plan, const AlgorithmConfig& config, RunContext& context) {
+  Series series;
+  series.name = config.name;
+  series.points = record_points(config.algorithm, plan.run.times, config.slow_time_per_step);
+  IterateRun run;
+  run.algorithm = config.algorithm;
+  run.source = {.seed = context.seed,
+                .noise = plan.noise,
+                .local_batch = config.algorithm.local_batch,
+                .svag = config.algorithm.svag};
+  run.points = series.points;
+  run.start = plan.start;
+  run.single_precision = plan.run.single_precision;
+  const int width = run.width();
+  const auto batches = static_cast<std::size_t>((plan.run.replicas + width - 1) / width);
+  check_address(static_cast<std::uint64_t>(plan.run.replicas),
+                static_cast<std::uint64_t>(run.algorithm.workers));
+  reduce(series, plan, context, batches, width, plan.run.replicas, iterate_work(plan, config) * width,
+         plan.run.project, [&](std::size_t batch, const RecordStates& record) {
+           plan.problem->simulate(run, batch * static_cast<std::uint64_t>(width), record);
+         });
+  return series;
+}
+
+Series run_model(const Plan& plan, const ModelConfig& model, const Series& modelled, RunContext& context) {
+  Series series;
+  series.name = model.name;
+  series.of = model.of;
+  series.is_model = true;
+  series.points = modelled.points;
+  std::vector<double> times;
+  for (const RecordPoint& point : series.points) times.push_back(point.t);
+  const ModelRun run = prepare_model(model, *plan.problem, plan.noise, plan.start, times, context.seed);
+  series.deterministic = run.deterministic;
+  const int replicas = run.deterministic ? 1 : model.replicas;
+  const auto batches = static_cast<std::size_t>((replicas + run.width - 1) / run.width);
+  reduce(series, plan, context, batches, run.width, replicas,
+         model_work(model, times, *plan.problem) * run.width, plan.run.project && run.project, run.simulate);
+  return series;
+}
+
+void report_regime(const Plan& plan, Result& result) {
+  const PointReport at = plan.problem->report(plan.start);
+  JsonWriter json;
+  json.begin_object();
+  json.key("trace").value(at.trace);
+  json.key("lambda_max").value(at.lambda_max);
+  json.key("lambda_min").value(at.lambda_min);
+  json.key("rank").value(static_cast<std::int64_t>(at.rank));
+  json.key("rank_gap").value(at.rank_gap);
+  json.key("distance_to_manifold_of_start").value(at.distance);
+  json.key("series").begin_array();
+  const auto warn = [&](const std::string& text) { result.warnings.push_back(text); };
+  if (!(at.distance <= 1e-6))
+    warn("the start is not on the manifold of minimizers: |grad L| = " + std::to_string(at.distance));
+  for (const AlgorithmConfig& config : plan.iterates) {
+    const Round& round = config.round_at_start;
+    const double H = static_cast<double>(round.local_steps), sigma = plan.noise.label_sigma;
+    const double eta_lambda = round.eta * at.lambda_max;
+    const double noise_level = round.eta * sigma * sigma / round.local_batch;
+    json.begin_object();
+    json.key("name").value(config.name);
+    json.key("eta_lambda_max").value(eta_lambda);
+    json.key("eta_H").value(round.eta * H);
+    json.key("eta2_H").value(round.eta * round.eta * H);
+    json.key("eta_sigma2_over_B_loc").value(noise_level);
+    json.end_object();
+    if (!(eta_lambda < 2 * (1 + round.momentum)))
+      warn(config.name + ": eta*lambda_max = " + std::to_string(eta_lambda) +
+           " is beyond stability; no theory is in range");
+    else if (eta_lambda > 1)
+      warn(config.name + ": eta*lambda_max = " + std::to_string(eta_lambda) +
+           " > 1: only finite-step theories are in range");
+    if (round.eta * round.eta * H > 0.5 && round.workers > 1)
+      warn(config.name + ": eta^2*H = " + std::to_string(round.eta * round.eta * H) +
+           " is not small: the slow SDE of Local SGD is out of range, the quasi-static process may be in");
+    if (plan.noise.kind != NoiseKind::gaussian && noise_level * at.lambda_max > 0.5)
+      warn(config.name + ": eta*sigma^2/B_loc*lambda_max = " + std::to_string(noise_level * at.lambda_max) +
+           ": the noise is not small");
+  }
+  json.end_array();
+  json.end_object();
+  result.regime = json.text();
+}
+
+Result assemble(const Plan& plan, const std::vector<Series>& all) {
+  Result result;
+  const std::size_t S = all.size(), P = plan.run.times.size(), M = plan.run.observables.size();
+  const auto kept = static_cast<std::size_t>(plan.run.samples);
+  result.dims = {{"series", S}, {"time", P}, {"observable", M}};
+  if (kept > 0) result.dims["sample"] = kept;
+
+  std::vector<std::string> names, of;
+  for (const Series& s : all) {
+    names.push_back(s.name);
+    of.push_back(s.of);
+  }
+  result.add(TextVariable{"series", "name of the series: iterates, then models", {"series"}, names});
+  result.add(
+      TextVariable{"models_series", "the iterates that a model models; empty for iterates", {"series"}, of});
+  result.add(TextVariable{"observable", "what was measured", {"observable"}, plan.run.observables});
+
+  const auto per_series = [&](std::string name, std::string long_name, auto value) {
+    Variable v{std::move(name), "1", std::move(long_name), {"series"}, {}};
+    for (const Series& s : all) v.data.push_back(value(s));
+    result.add(std::move(v));
+  };
+  const auto per_time = [&](std::string name, std::string long_name, auto value) {
+    Variable v{std::move(name), "1", std::move(long_name), {"series", "time"}, {}};
+    for (const Series& s : all)
+      for (std::size_t p = 0; p < P; ++p) v.data.push_back(value(s, p));
+    result.add(std::move(v));
+  };
+  const auto per_cell = [&](std::string name, std::string long_name, auto value) {
+    Variable v{std::move(name), "1", std::move(long_name), {"series", "time", "observable"}, {}};
+    for (const Series& s : all)
+      for (std::size_t c = 0; c < P * M; ++c) v.data.push_back(value(s, s.cells[c]));
+    result.add(std::move(v));
+  };
+  const auto setting = [&](std::string name, std::string long_name, auto value) {
+    Variable v{std::move(name), "1", std::move(long_name), {"series"}, {}};
+    for (const Series& s : all) {
+      double x = nan;
+      for (const AlgorithmConfig& config : plan.iterates)
+        if (config.name == (s.is_model ? s.of : s.name)) x = value(config);
+      v.data.push_back(x);
+    }
+    result.add(std::move(v));
+  };
+  per_series("is_model", "1 for a model, 0 for iterates",
+             [](const Series& s) { return s.is_model ? 1.0 : 0.0; });
+  per_series("deterministic", "1 for a model that is an ODE",
+             [](const Series& s) { return s.deterministic ? 1.0 : 0.0; });
+  setting("workers", "number of workers K", [](const auto& c) { return c.algorithm.workers; });
+  setting("local_batch", "local batch B_loc", [](const auto& c) { return c.algorithm.local_batch; });
+  setting("eta", "learning rate of the first round", [](const auto& c) { return c.round_at_start.eta; });
+  setting("local_steps", "local steps H of the first round",
+          [](const auto& c) { return static_cast<double>(c.round_at_start.local_steps); });
+  per_time("t", "slow time, sum of eta^2 over the steps (eta/(1-beta) with momentum)",
+           [](const Series& s, std::size_t p) { return s.points[p].t; });
+  per_time("steps", "steps taken",
+           [](const Series& s, std::size_t p) { return static_cast<double>(s.points[p].steps); });
+  per_time("count", "replicas in the moments", [](const Series& s, std::size_t p) {
+    return s.deterministic ? 1.0 : static_cast<double>(s.replicas[p]);
+  });
+  per_time("diverged", "replicas that diverged, left out of the moments",
+           [](const Series& s, std::size_t p) { return static_cast<double>(s.diverged[p]); });
+  per_time("distance", "largest residual left by the projection onto the manifold",
+           [](const Series& s, std::size_t p) { return s.distance[p]; });
+  const auto mean = [](const Series&, const Moments& m) { return m.count == 0 ? nan : m.mean; };
+  per_cell("mean", "mean over the replicas", mean);
+  per_cell("variance", "variance over the replicas",
+           [](const Series& s, const Moments& m) { return s.deterministic ? 0.0 : m.variance(); });
+  per_cell("se", "standard error of the mean",
+           [](const Series& s, const Moments& m) { return s.deterministic ? 0.0 : m.standard_error(); });
+  if (kept > 0) {
+    Variable v{"final_sample",
+               "1",
+               "values of the first replicas at the last time",
+               {"series", "observable", "sample"},
+               {}};
+    for (const Series& s : all)
+      if (s.samples.size() == M * kept)
+        v.data.insert(v.data.end(), s.samples.begin(), s.samples.end());
+      else
+        v.data.insert(v.data.end(), M * kept, nan);
+    result.add(std::move(v));
+  }
+  return result;
+}
+
+std::string number(double x) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.6g", x);
+  return text.data();
+}
+
+/// A line per series: where each observable ended, its standard error and, for a model, the difference in its
+/// units.
+std::string summarize(const Plan& plan, const std::vector<Series>& all) {
+  std::string text;
+  const std::size_t M = plan.run.observables.size();
+  for (std::size_t m = 0; m < M; ++m) {
+    text += plan.run.observables[m] + " at the last time:\n";
+    for (const Series& s : all) {
+      const std::size_t last = (s.points.size() - 1) * M + m;
+      const Moments& cell = s.cells[last];
+      const double se = s.deterministic ? 0 : cell.standard_error();
+      text += "  " + s.name + ": " + number(cell.mean) + " +- " + number(se) +
+              " (t = " + number(s.points.back().t) + ")";
+      if (s.is_model)
+        for (const Series& other : all)
+          if (!other.is_model && other.name == s.of) {
+            const Moments& measured = other.cells[last];
+            const double error = std::hypot(se, measured.standard_error());
+            text += ", iterates - model = " + number(measured.mean - cell.mean) + " = " +
+                    number((measured.mean - cell.mean) / error) + " SE";
+          }
+      text += "\n";
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+Result EnsembleExperiment::run(ConfigTable& config, RunContext& context) const {
+  const Plan plan = read_plan(config, context.registry);
+  std::vector<Series> all;
+  for (const AlgorithmConfig& iterates : plan.iterates) {
+    context.progress.label(iterates.name);
+    all.push_back(run_iterates(plan, iterates, context));
+  }
+  for (const ModelConfig& model : plan.models) {
+    context.progress.label(model.name);
+    const auto modelled =
+        std::find_if(all.begin(), all.end(), [&](const Series& s) { return s.name == model.of; });
+    // A copy: the vector may move while the model is added.
+    const Series source = *modelled;
+    all.push_back(run_model(plan, model, source, context));
+  }
+  Result result = assemble(plan, all);
+  for (const Series& s : all) {
+    const auto total = s.deterministic ? 1 : static_cast<long long>(s.replicas.back() + s.diverged.back());
+    const auto diverged = static_cast<long long>(s.diverged.back());
+    result.replicas += total;
+    result.diverged += diverged;
+    if (diverged == total) result.diverged_series.push_back(s.name);
+    if (diverged > 0)
+      result.warnings.push_back(s.name + ": " + std::to_string(diverged) + " of " + std::to_string(total) +
+                                " replicas diverged and were left out");
+    if (s.unconverged > 0)
+      result.warnings.push_back(s.name + ": " + std::to_string(s.unconverged) +
+                                " projections onto the manifold did not converge");
+  }
+  report_regime(plan, result);
+  result.summary = summarize(plan, all);
+  return result;
+}
+
+Estimate EnsembleExperiment::estimate(ConfigTable& config, const RunContext& context) const {
+  const Plan plan = read_plan(config, context.registry);
+  Estimate estimate;
+  const int width = plan.run.single_precision ? native_width<float> : native_width<double>;
+  const double P = plan.run.outputs, M = static_cast<double>(plan.run.observables.size());
+  for (const AlgorithmConfig& iterates : plan.iterates) {
+    const double batches = (plan.run.replicas + width - 1) / width;
+    estimate.work += iterate_work(plan, iterates) * width * batches;
+    estimate.bytes += batches * P * M * sizeof(Moments);
+  }
+  for (const ModelConfig& model : plan.models) {
+    const auto prepared = prepare_model(model, *plan.problem, plan.noise, plan.start, {}, context.seed);
+    const int replicas = prepared.deterministic ? 1 : model.replicas;
+    const double batches = (replicas + prepared.width - 1) / prepared.width;
+    estimate.work += model_work(model, plan.run.times, *plan.problem) * prepared.width * batches;
+    estimate.bytes += batches * P * M * sizeof(Moments);
+  }
+  return estimate;
+}
+
+}  // namespace slowsde

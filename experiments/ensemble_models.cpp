@@ -1,0 +1,139 @@
+#include "slowsde/experiments/ensemble_models.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "slowsde/optim/round_plan.hpp"
+
+namespace slowsde {
+namespace {
+
+/// Models draw their Brownian motions from a seed of their own, so that no model shares a path with another
+/// or with the iterates; the name keeps it the same when series are added or reordered.
+std::uint64_t seed_of(const std::string& name, std::uint64_t seed) {
+  std::uint64_t hash = 0xcbf29ce484222325u ^ (seed * 0x9E3779B97F4A7C15u);
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  return hash;
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, std::string>> theory_catalogue() {
+  return {
+      {"slow-sde", "the slow SDE on the manifold: geometry times a second-moment model"},
+      {"closed-form", "label noise: descent of tr f(Hessian), computed without the third derivative"},
+      {"quasi-static",
+       "quasi-static QSR: copies of SGD's slow SDE for slow time alpha^2, then the flow's end of their mean"},
+      {"conventional-sde", "the conventional SDE of SGD or Local SGD, valid for O(1/eta) steps"}};
+}
+
+ModelConfig read_model(ConfigTable table, const Registry& registry,
+                       const std::vector<AlgorithmConfig>& iterates, const GradientNoise& noise,
+                       int default_replicas) {
+  ModelConfig model;
+  model.name = table.require<std::string>("name");
+  model.of = table.get<std::string>("of", iterates.front().name);
+  const auto modelled =
+      std::find_if(iterates.begin(), iterates.end(), [&](const auto& c) { return c.name == model.of; });
+  table.check("of", modelled != iterates.end(), "must name one of [[iterates]]");
+  const AlgorithmConfig& algorithm = *modelled;
+  std::vector<std::string> theories;
+  for (const auto& entry : theory_catalogue()) theories.push_back(entry.first);
+  model.theory = table.one_of("theory", theories, "slow-sde");
+  model.replicas = table.at_least<int>("replicas", 2, default_replicas);
+  const Round& first = algorithm.round_at_start;
+
+  if (model.theory == "conventional-sde") {
+    const LearningRateParams& rate = algorithm.algorithm.lr.params();
+    table.check("theory", rate.shape == LearningRateShape::constant && rate.warmup_steps == 0,
+                "needs a constant learning rate");
+    table.check("theory", algorithm.algorithm.momentum == 0, "has no momentum");
+    model.conventional.noise = noise;
+    model.conventional.round = first;
+    model.conventional.local = table.get<bool>("local", first.local_steps > 1);
+    model.dt = table.positive<double>("dt", 0.05);
+    model.conventional.dt = model.dt;
+    model.steps_per_slow_time = 1 / (first.eta * model.dt);
+    return model;
+  }
+
+  SlowRun& slow = model.slow;
+  slow.noise = noise;
+  if (model.theory == "quasi-static") {
+    slow.theory = SlowTheory::quasi_static;
+    slow.round_time = table.positive<double>("alpha_squared");
+    table.check("alpha_squared", algorithm.algorithm.momentum == 0, "has no momentum");
+  } else if (model.theory == "closed-form") {
+    slow.theory = SlowTheory::label_noise_flow;
+    table.check("theory", noise.kind != NoiseKind::gaussian, "needs label noise");
+  }
+  const std::string default_moment = slow.theory == SlowTheory::quasi_static ? "sgd" : "psi";
+  slow.moment = table.checked([&] {
+    return choose(table, "moment", registry.moments, default_moment)->make(algorithm.algorithm, noise);
+  });
+  slow.round = RoundClock(algorithm.algorithm.lr, *algorithm.algorithm.rule, algorithm.algorithm.total_steps,
+                          first, algorithm.slow_time_per_step);
+  if (slow.theory != SlowTheory::label_noise_flow) {
+    slow.gram = table.one_of("geometry", {"auto", "dense", "gram"}, "auto") == "gram";
+    slow.scheme =
+        table.one_of("stepper", {"euler-maruyama", "platen-weak-2"}, "euler-maruyama") == "platen-weak-2"
+            ? SlowScheme::platen_weak_2
+            : SlowScheme::euler_maruyama;
+    const std::string retraction = table.one_of("retraction", {"newton", "phi", "none"}, "newton");
+    slow.retraction = retraction == "newton" ? Retraction::newton
+                      : retraction == "phi"  ? Retraction::phi
+                                             : Retraction::none;
+    const std::string variant = table.one_of(
+        "variant", {"full", "no-ito", "no-cross", "cross-once", "drift-only", "diffusion-only"}, "full");
+    slow.variant = variant == "no-ito"           ? SlowSdeVariant::no_ito
+                   : variant == "no-cross"       ? SlowSdeVariant::no_cross
+                   : variant == "cross-once"     ? SlowSdeVariant::cross_once
+                   : variant == "drift-only"     ? SlowSdeVariant::drift_only
+                   : variant == "diffusion-only" ? SlowSdeVariant::diffusion_only
+                                                 : SlowSdeVariant::full;
+  }
+  model.dt = table.positive<double>("dt", 0.01);
+  slow.dt = model.dt;
+  model.steps_per_slow_time = 1 / model.dt;
+  return model;
+}
+
+ModelRun prepare_model(const ModelConfig& model, const ExperimentProblem& problem, const GradientNoise&,
+                       const std::vector<double>& start, const std::vector<double>& times,
+                       std::uint64_t seed) {
+  ModelRun run;
+  if (model.theory == "conventional-sde") {
+    run.width = native_width<double>;
+    ConventionalRun conventional = model.conventional;
+    conventional.seed = seed_of(model.name, seed);
+    conventional.start = start;
+    conventional.times = times;
+    run.simulate = [&problem, conventional](std::size_t batch, const RecordStates& record) {
+      problem.conventional_trajectories(conventional, batch * native_width<double>, record);
+    };
+    return run;
+  }
+  SlowRun slow = model.slow;
+  slow.seed = seed_of(model.name, seed);
+  slow.start = start;
+  slow.times = times;
+  run.deterministic = problem.deterministic(slow);
+  // A slow model lives on Γ; without retraction it is read off where it is.
+  run.project = false;
+  run.simulate = [&problem, slow](std::size_t batch, const RecordStates& record) {
+    problem.slow_trajectory(slow, batch, record);
+  };
+  return run;
+}
+
+double model_work(const ModelConfig& model, const std::vector<double>& times,
+                  const ExperimentProblem& problem) {
+  const double T = times.empty() ? 0 : times.back();
+  // One slow step costs about as much as some hundred worker-steps: eigenpairs and a third derivative.
+  const double copies =
+      model.theory == "conventional-sde" && model.conventional.local ? model.conventional.round.workers : 1;
+  const double cost = model.theory == "conventional-sde" ? copies : 100;
+  return std::max(1.0, T * model.steps_per_slow_time * cost * problem.dim());
+}
+
+}  // namespace slowsde

@@ -1,0 +1,54 @@
+// The models of an ensemble: what one entry of [[models]] says, and how it is run.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "slowsde/experiments/algorithm_config.hpp"
+#include "slowsde/experiments/experiment_problem.hpp"
+#include "slowsde/experiments/registry.hpp"
+
+namespace slowsde {
+
+/// A second-moment model as the registry knows it: made for the algorithm and the noise of a series.
+struct MomentEntry {
+  std::function<std::shared_ptr<const SecondMoment>(const LocalSgd&, const GradientNoise&)> make;
+};
+
+/// One entry of [[models]].
+struct ModelConfig {
+  std::string name, of, theory;
+  int replicas = 1;
+  double dt = 0;
+  SlowRun slow;                  ///< of a slow theory
+  ConventionalRun conventional;  ///< of the conventional SDE
+  double steps_per_slow_time = 0;
+};
+
+/// A model made ready: simulate(batch, record) runs `width` trajectories from batch·width on.
+struct ModelRun {
+  bool deterministic = false;
+  bool project = true;  ///< whether Φ is to be applied to what is recorded
+  int width = 1;
+  std::function<void(std::size_t batch, const RecordStates& record)> simulate;
+};
+
+/// Theories that `models.theory` may name, with a line each.
+std::vector<std::pair<std::string, std::string>> theory_catalogue();
+
+ModelConfig read_model(ConfigTable table, const Registry& registry,
+                       const std::vector<AlgorithmConfig>& iterates, const GradientNoise& noise,
+                       int default_replicas);
+
+/// Binds a model to its problem, start and record times. The problem must outlive the run.
+ModelRun prepare_model(const ModelConfig& model, const ExperimentProblem& problem, const GradientNoise& noise,
+                       const std::vector<double>& start, const std::vector<double>& times,
+                       std::uint64_t seed);
+
+/// Units of progress of one trajectory.
+double model_work(const ModelConfig& model, const std::vector<double>& times,
+                  const ExperimentProblem& problem);
+
+}  // namespace slowsde

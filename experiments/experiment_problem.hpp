@@ -1,0 +1,122 @@
+// What an experiment asks of a problem, whatever its type: packs of iterates, Φ, observables and the drift of
+// the slow SDE. The virtual calls are per pack and per record point, never per step.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "slowsde/optim/local_sgd.hpp"
+#include "slowsde/sde/second_moment.hpp"
+#include "slowsde/sde/slow_sde.hpp"
+
+namespace slowsde {
+
+/// Receives the states of consecutive replicas at record point number `point`: (replicas × d), row-major.
+using RecordStates = std::function<void(int point, int replicas, const double* states)>;
+
+/// One series of iterates.
+struct IterateRun {
+  LocalSgd algorithm;
+  GradientSource source;
+  std::vector<RecordPoint> points;
+  std::vector<double> start;
+  bool single_precision = false;
+  int width() const { return single_precision ? native_width<float> : native_width<double>; }
+};
+
+/// Schemes of the slow SDE; without tangential noise it is an ODE and the adaptive route takes over.
+enum class SlowScheme { euler_maruyama, platen_weak_2 };
+
+/// What kind of slow model it is.
+enum class SlowTheory {
+  slow_sde,          ///< geometry × second moment
+  label_noise_flow,  ///< the closed form for label noise, by a route that shares no code with the geometries
+  quasi_static,  ///< K copies of SGD's slow SDE for slow time α², then Φ of their mean, again and again
+};
+
+/// One series of a slow model.
+struct SlowRun {
+  std::shared_ptr<const SecondMoment> moment;
+  std::function<Round(double)> round;  ///< slow time → round
+  GradientNoise noise;
+  std::uint64_t seed = 1;
+  std::vector<double> start;
+  std::vector<double> times;  ///< slow times of the record points, not decreasing
+  double dt = 0.01;           ///< largest step; every interval is divided evenly
+  SlowScheme scheme = SlowScheme::euler_maruyama;
+  SlowTheory theory = SlowTheory::slow_sde;
+  bool gram = false;      ///< residual-space geometry instead of the dense one
+  double round_time = 0;  ///< α², quasi-static only
+  Retraction retraction = Retraction::newton;
+  SlowSdeVariant variant = SlowSdeVariant::full;
+};
+
+/// One series of the conventional SDE, K copies of dX = −∇L dτ + √(η/B_loc) Σ^{1/2} dW averaged every ηH of τ
+/// = t/η.
+struct ConventionalRun {
+  GradientNoise noise;
+  Round round;
+  bool local = false;  ///< false: SGD, one copy with the global batch
+  std::uint64_t seed = 1;
+  std::vector<double> start;
+  std::vector<double> times;  ///< slow times of the record points
+  double dt = 0.1;            ///< largest step of τ
+};
+
+/// How far a computed point is from the manifold.
+struct DistanceToManifold {
+  double distance = 0;  ///< residual of the projection: |∇L| or max|r|
+  bool converged = true;
+};
+
+/// Numbers that say whether a theory is in range at a point of Γ.
+struct PointReport {
+  double trace = 0, lambda_max = 0, lambda_min = 0;  ///< of the nonzero spectrum of ∇²L
+  double rank_gap = 0;                               ///< largest eigenvalue counted as zero / λ_min
+  int rank = 0;
+  double distance = 0;  ///< |∇L|
+};
+
+class ExperimentProblem {
+ public:
+  virtual ~ExperimentProblem() = default;
+
+  virtual int dim() const = 0;
+  virtual std::vector<double> start() const = 0;           ///< a point on Γ
+  virtual std::vector<NoiseKind> noise_kinds() const = 0;  ///< the first is the default
+  virtual int samples() const = 0;                         ///< n; 1 for a general loss
+
+  /// Simulates replicas first_replica … first_replica + width − 1.
+  virtual void simulate(const IterateRun& run, std::uint64_t first_replica,
+                        const RecordStates& record) const = 0;
+
+  /// states ← Φ(states) in place, `count` states: (count × d); to[i] says how it ended for state i, of which no
+  /// component needs to be finite.
+  virtual void project(double* states, int count, DistanceToManifold* to) const = 0;
+
+  /// Whether the slow model of this noise is an ODE (Σ_∥ = 0), of which one trajectory suffices.
+  virtual bool deterministic(const SlowRun& run) const = 0;
+
+  /// Integrates one slow trajectory and records it at all times. Returns the largest distance to Γ met.
+  virtual DistanceToManifold slow_trajectory(const SlowRun& run, std::uint64_t trajectory,
+                                             const RecordStates& record) const = 0;
+
+  /// Integrates a pack of trajectories of the conventional SDE from `first_trajectory` on.
+  virtual void conventional_trajectories(const ConventionalRun& run, std::uint64_t first_trajectory,
+                                         const RecordStates& record) const = 0;
+
+  /// Names that `observe` understands; the generic ones are x0 … x{d−1}, norm, angle, loss, trace,
+  /// lambda_max.
+  virtual std::vector<std::string> observables() const = 0;
+  /// Throws std::invalid_argument for a name that `observe` does not understand.
+  virtual void check_observables(const std::vector<std::string>& names) const = 0;
+  /// out[j] = observable names[j] at θ.
+  virtual void observe(const double* theta, const std::vector<std::string>& names, double* out) const = 0;
+
+  virtual PointReport report(const std::vector<double>& theta) const = 0;
+};
+
+}  // namespace slowsde

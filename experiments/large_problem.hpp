@@ -1,0 +1,113 @@
+// Least-squares problems of run-time dimension before the experiments: Φ, sharpness and the slow flow in residual space,
+// nothing of size d × d.
+#pragma once
+
+#include <Eigen/Core>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "slowsde/experiments/problem_base.hpp"
+#include "slowsde/problems/least_squares_adaptor.hpp"
+#include "slowsde/problems/mlp.hpp"
+#include "slowsde/sde/gram_geometry.hpp"
+#include "slowsde/sde/manifold_flow.hpp"
+#include "slowsde/sde/residual_flow.hpp"
+
+namespace slowsde {
+
+/// The model that computes a problem's double-precision quantities: a network's own matrices, jets for the others.
+template <LeastSquaresProblem P>
+std::unique_ptr<LeastSquaresModel> least_squares_model(const P& problem) {
+  if constexpr (std::is_same_v<P, MlpFit>)
+    return std::make_unique<MlpModel>(problem.shape(), problem.data());
+  else
+    return std::make_unique<LeastSquaresModelOf<P>>(problem);
+}
+
+template <LeastSquaresProblem P>
+class LargeProblem final : public ProblemBase<P> {
+  using Base = ProblemBase<P>;
+
+ public:
+  /// `start` overrides the problem's own: initial weights to be trained onto Γ.
+  explicit LargeProblem(P problem, std::vector<double> start = {})
+      : Base(std::move(problem)), model_(least_squares_model(this->problem())), initial_(std::move(start)) {}
+
+  std::vector<double> start() const override {
+    const std::vector<double> raw = initial_.empty() ? this->raw_start() : initial_;
+    const FlowResult trained = train_to_manifold(*model_, Eigen::Map<const Eigen::VectorXd>(raw.data(), size(raw)));
+    if (!trained.converged)
+      throw std::runtime_error("the start could not be trained onto the manifold: max|r| = " +
+                               std::to_string(trained.residual));
+    return {trained.point.begin(), trained.point.end()};
+  }
+
+  void project(double* states, int count, DistanceToManifold* to) const override {
+    const int d = this->dim();
+    for (int i = 0; i < count; ++i) {
+      Eigen::Map<Eigen::VectorXd> theta(states + static_cast<std::ptrdiff_t>(i) * d, d);
+      if (!theta.allFinite()) continue;
+      const FlowResult end = gradient_flow_limit(*model_, theta);
+      theta = end.point;
+      to[i] = {end.residual, end.converged};
+    }
+  }
+
+  bool deterministic(const SlowRun&) const override { return true; }
+
+  DistanceToManifold slow_trajectory(const SlowRun& run, std::uint64_t, const RecordStates& record) const override {
+    if (run.theory != SlowTheory::slow_sde)
+      throw std::invalid_argument("problems of run-time dimension know the theory slow-sde only");
+    // Times that several record points share are integrated to once.
+    std::vector<double> times;
+    for (const double t : run.times)
+      if (times.empty() || t > times.back()) times.push_back(t);
+    const Eigen::VectorXd start = Eigen::Map<const Eigen::VectorXd>(run.start.data(), size(run.start));
+    const ManifoldFlowResult flow =
+        manifold_flow(*model_, start, *run.moment, run.noise.label_sigma, run.round, times);
+    if (!flow.converged) throw std::runtime_error("the slow flow stopped: " + flow.reason);
+    for (std::size_t p = 0, q = 0; p < run.times.size(); ++p) {
+      while (flow.records[q].t < run.times[p]) ++q;
+      record(static_cast<int>(p), 1, flow.records[q].point.data());
+    }
+    return {flow.largest_retraction, true};
+  }
+
+  void conventional_trajectories(const ConventionalRun&, std::uint64_t, const RecordStates&) const override {
+    throw std::invalid_argument("the conventional SDE is for problems of static dimension");
+  }
+
+  PointReport report(const std::vector<double>& theta) const override {
+    GramGeometry geometry(*model_);
+    geometry.move_to(Eigen::Map<const Eigen::VectorXd>(theta.data(), size(theta)));
+    return {.trace = geometry.trace(),
+            .lambda_max = geometry.lambda_max(),
+            .lambda_min = geometry.lambda_min(),
+            .rank_gap = geometry.rank_gap(),
+            .rank = geometry.rank(),
+            .distance = geometry.residual()};
+  }
+
+ private:
+  static Eigen::Index size(const std::vector<double>& v) { return static_cast<Eigen::Index>(v.size()); }
+
+  double curvature(const double* theta, const std::string& name) const override {
+    const Eigen::VectorXd point = Eigen::Map<const Eigen::VectorXd>(theta, this->dim());
+    if (name == "trace") {
+      Eigen::MatrixXd J;
+      model_->jacobian(point, J);
+      return J.squaredNorm() / model_->samples();
+    }
+    GramGeometry geometry(*model_);
+    geometry.move_to(point);
+    return geometry.lambda_max();
+  }
+
+  std::unique_ptr<LeastSquaresModel> model_;
+  std::vector<double> initial_;
+};
+
+}  // namespace slowsde

@@ -1,0 +1,132 @@
+// What problems of every size share before the experiments: simulating packs of iterates, the start and the names of
+// observables.
+#pragma once
+
+#include <charconv>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "slowsde/experiments/experiment_problem.hpp"
+
+namespace slowsde {
+
+template <Problem P>
+class ProblemBase : public ExperimentProblem {
+ public:
+  explicit ProblemBase(P problem) : problem_(std::move(problem)) {}
+
+  int dim() const override { return dimension(problem_); }
+
+  int samples() const override {
+    if constexpr (LeastSquaresProblem<P>)
+      return problem_.samples();
+    else
+      return 1;
+  }
+
+  std::vector<NoiseKind> noise_kinds() const override {
+    std::vector<NoiseKind> kinds;
+    if constexpr (LeastSquaresProblem<P>) kinds = {NoiseKind::label, NoiseKind::minibatch};
+    if constexpr (GaussianNoiseProblem<P>) kinds.insert(kinds.begin(), NoiseKind::gaussian);
+    return kinds;
+  }
+
+  void simulate(const IterateRun& run, std::uint64_t first_replica, const RecordStates& record) const override {
+    if (run.single_precision)
+      simulate_in<float>(run, first_replica, record);
+    else
+      simulate_in<double>(run, first_replica, record);
+  }
+
+  std::vector<std::string> observables() const override {
+    return {"x0 ... x<d-1>", "norm", "angle", "loss", "trace", "lambda_max"};
+  }
+
+  void check_observables(const std::vector<std::string>& names) const override {
+    for (const std::string& name : names) {
+      const int j = component(name);
+      if (j >= dim()) throw std::invalid_argument("observable " + name + ": the problem has " + std::to_string(dim()) + " components");
+      if (j < 0 && name != "norm" && name != "angle" && name != "loss" && name != "trace" && name != "lambda_max")
+        throw std::invalid_argument("unknown observable '" + name + "'; there are: x0, x1, ..., norm, angle, loss, trace, lambda_max");
+      if (name == "angle" && dim() < 2) throw std::invalid_argument("observable angle needs two components");
+    }
+  }
+
+  void observe(const double* theta, const std::vector<std::string>& names, double* out) const override {
+    for (std::size_t m = 0; m < names.size(); ++m) {
+      const std::string& name = names[m];
+      const int j = component(name);
+      if (j >= 0)
+        out[m] = theta[j];
+      else if (name == "norm")
+        out[m] = Eigen::Map<const Eigen::VectorXd>(theta, dim()).norm();
+      else if (name == "angle")
+        out[m] = std::atan2(theta[1], theta[0]);
+      else if (name == "loss")
+        out[m] = slowsde::loss(problem_, theta);
+      else
+        out[m] = curvature(theta, name);
+    }
+  }
+
+ protected:
+  /// "trace" or "lambda_max" of ∇²L at a point of Γ.
+  virtual double curvature(const double* theta, const std::string& name) const = 0;
+
+  const P& problem() const { return problem_; }
+
+  /// The problem's own default start, projected onto Γ by the caller; (1, …, 1) where it names none.
+  std::vector<double> raw_start() const {
+    if constexpr (requires { problem_.default_start(); })
+      return problem_.default_start();
+    else
+      return std::vector<double>(static_cast<std::size_t>(dim()), 1.0);
+  }
+
+ private:
+  /// j of "x<j>", −1 for another name.
+  static int component(const std::string& name) {
+    if (name.size() < 2 || name[0] != 'x') return -1;
+    int j = -1;
+    const auto end = name.data() + name.size();
+    const auto parsed = std::from_chars(name.data() + 1, end, j);
+    return parsed.ec == std::errc() && parsed.ptr == end && j >= 0 ? j : -1;
+  }
+
+  template <class Real>
+  void simulate_in(const IterateRun& run, std::uint64_t first_replica, const RecordStates& record) const {
+    switch (run.source.noise.kind) {
+      case NoiseKind::gaussian:
+        if constexpr (GaussianNoiseProblem<P> && static_dimension<P>() > 0)
+          return simulate_with<Real, NoiseKind::gaussian>(run, first_replica, record);
+        break;
+      case NoiseKind::label:
+        if constexpr (LeastSquaresProblem<P>)
+          return simulate_with<Real, NoiseKind::label>(run, first_replica, record);
+        break;
+      case NoiseKind::minibatch:
+        if constexpr (LeastSquaresProblem<P>)
+          return simulate_with<Real, NoiseKind::minibatch>(run, first_replica, record);
+        break;
+    }
+    throw std::invalid_argument("this problem has no noise of that kind");
+  }
+
+  template <class Real, NoiseKind Kind>
+  void simulate_with(const IterateRun& run, std::uint64_t first_replica, const RecordStates& record) const {
+    constexpr int W = native_width<Real>;
+    LocalSgdPack<P, Real, Kind> pack(problem_, run.algorithm, run.source, first_replica);
+    const auto d = static_cast<std::size_t>(dim());
+    std::vector<double> states(d * W);
+    pack.run(run.start.data(), run.points, [&](int point, const Pack<Real>* theta) {
+      for (std::size_t l = 0; l < W; ++l)
+        for (std::size_t j = 0; j < d; ++j) states[l * d + j] = static_cast<double>(theta[j][static_cast<int>(l)]);
+      record(point, W, states.data());
+    });
+  }
+
+  P problem_;
+};
+
+}  // namespace slowsde

@@ -1,0 +1,264 @@
+// One local step's stochastic gradient, for a pack of replicas and a group of workers at once, with every
+// random number taken from its address.
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "slowsde/problems/derivatives.hpp"
+#include "slowsde/problems/noise.hpp"
+#include "slowsde/problems/normal_pack.hpp"
+
+namespace slowsde {
+
+/// Normals of one stream for a group of workers, taken in order of their index; a block is computed once.
+template <class Real, int Workers>
+class NormalBuffer {
+ public:
+  using T = Pack<Real>;
+
+  NormalBuffer(const RandomPack<Real>& random, std::uint32_t first_worker)
+      : random_(random), first_worker_(first_worker) {}
+
+  /// Makes normal number `index` current.
+  SLOWSDE_INLINE void seek(std::uint64_t index) {
+    const std::uint64_t block = index / per_block;
+    if (block != block_) {
+      random_.template normals<Workers>(first_worker_, block, values_);
+      block_ = block;
+    }
+    slot_ = index % per_block;
+  }
+  /// The current normal of worker `first_worker` + g.
+  SLOWSDE_INLINE T operator[](int g) const { return values_[g][slot_]; }
+
+ private:
+  static constexpr int per_block = normals_per_block<Real>;
+  RandomPack<Real> random_;
+  std::uint32_t first_worker_;
+  std::uint64_t block_ = ~std::uint64_t{0}, slot_ = 0;
+  T values_[Workers][per_block];
+};
+
+/// Adds J_iᵀ(f_i − y_i − ε) to g: the problem's own reverse pass, or forward duals over its outputs.
+template <LeastSquaresProblem P, class T, class I>
+SLOWSDE_INLINE void add_sample_gradient(const P& problem, const T* theta, const I& i, const T* eps, T* g,
+                                        T* scratch) {
+  if constexpr (HasSampleGradient<P>) {
+    problem.add_sample_gradient(theta, i, eps, g, scratch);
+  } else {
+    static_assert(StaticDimension<P>, "a problem of run-time dimension brings its own add_sample_gradient");
+    constexpr int D = static_dimension<P>(), C = P::outputs_count;
+    Dual<T, D> x[D], f[C];
+    T y[C];
+    for (int j = 0; j < D; ++j) x[j] = Dual<T, D>::variable(theta[j], j);
+    problem.outputs(x, i, f);
+    problem.targets(i, y);
+    for (int c = 0; c < C; ++c) {
+      const T residual = f[c].v - y[c] - eps[c];
+      for (int j = 0; j < D; ++j) g[j] = g[j] + residual * f[c].d[j];
+    }
+  }
+}
+
+/// What a stochastic gradient needs beside the problem.
+struct GradientSource {
+  std::uint64_t seed = 1;
+  GradientNoise noise;  ///< kind of noise, label_sigma σ, replacement
+  int local_batch = 1;  ///< B_loc
+  int svag = 1;  ///< ℓ of SVAG (Li, Malladi & Arora 2021): noise variance × ℓ at the same mean; 1 is SGD
+};
+
+/// Draws the gradients of `Group` workers of one pack of replicas. A gradient at step k has mean ∇L and
+/// covariance Σ/B_loc; what Σ is, the noise kind says.
+///  - gaussian: g = ∇L + S ξ/√B_loc with Σ = S Sᵀ.
+///  - label:    all samples at every step, fresh label noise of variance σ²n/B_loc per output: Σ = σ²JᵀJ/n.
+///  - minibatch: B_loc samples drawn with or without replacement, fresh label noise of variance σ² per
+///  output.
+template <Problem P, class Real, int Group, NoiseKind Kind>
+class GradientSampler {
+ public:
+  using T = Pack<Real>;
+  static constexpr int fixed_dim = static_dimension<P>();
+
+  GradientSampler(const P& problem, const GradientSource& source, std::uint64_t first_replica,
+                  std::uint32_t first_worker)
+      : problem_(problem),
+        source_(source),
+        label_(RandomPack<Real>(source.seed, stream(), first_replica), first_worker),
+        sample_(source.seed, Stream::sample, first_replica),
+        first_worker_(first_worker),
+        minibatch_{sample_count(problem), source.local_batch, source.noise.replacement},
+        chosen_(Kind == NoiseKind::minibatch ? static_cast<std::size_t>(Group * source.local_batch) : 0) {
+    samples_ = sample_count(problem);
+    if constexpr (LeastSquaresProblem<P>) outputs_ = outputs_per_sample(problem);
+    passes_ = source.svag > 1 ? 2 : 1;
+    if (source.svag > 1) {
+      const double root = std::sqrt(2.0 * source.svag - 1);
+      weight_[0] = 0.5 * (1 + root);
+      weight_[1] = 0.5 * (1 - root);
+    }
+    const double n = samples_, B = source.local_batch;
+    if constexpr (Kind == NoiseKind::gaussian) scale_ = 1 / std::sqrt(B);
+    if constexpr (Kind == NoiseKind::label) scale_ = source.noise.label_sigma * std::sqrt(n / B);
+    if constexpr (Kind == NoiseKind::minibatch) scale_ = source.noise.label_sigma;
+  }
+
+  /// Scratch values that one call needs for a problem of run-time dimension.
+  static int scratch_size(const P& problem) {
+    if constexpr (LeastSquaresProblem<P> && HasSampleGradient<P>)
+      return problem.scratch_size() + outputs_per_sample(problem);
+    else if constexpr (LeastSquaresProblem<P>)
+      return outputs_per_sample(problem);
+    else
+      return 0;
+  }
+
+  /// g[w] = the gradient of worker w of the group at θ[w] in step k.
+  SLOWSDE_INLINE void draw(const T* const (&theta)[Group], std::uint64_t step, T* const (&g)[Group],
+                           T* scratch) {
+    const int d = dimension_of();
+    for (int w = 0; w < Group; ++w)
+      for (int j = 0; j < d; ++j) g[w][j] = T(0.0);
+    if constexpr (Kind == NoiseKind::gaussian) {
+      draw_gaussian(theta, step, g);
+    } else if constexpr (Kind == NoiseKind::label) {
+      draw_label(theta, step, g, scratch);
+    } else {
+      draw_minibatch(theta, step, g, scratch);
+    }
+  }
+
+ private:
+  static constexpr Stream stream() { return Kind == NoiseKind::gaussian ? Stream::gradient : Stream::label; }
+  static int sample_count(const P& problem) {
+    if constexpr (LeastSquaresProblem<P>)
+      return problem.samples();
+    else
+      return 1;
+  }
+  SLOWSDE_INLINE int dimension_of() const {
+    if constexpr (fixed_dim > 0)
+      return fixed_dim;
+    else
+      return dimension(problem_);
+  }
+
+  SLOWSDE_INLINE void draw_gaussian(const T* const (&theta)[Group], std::uint64_t step,
+                                    T* const (&g)[Group]) {
+    if constexpr (GaussianNoiseProblem<P> && fixed_dim > 0) {
+      constexpr int m = P::noise_dim;
+      for (int w = 0; w < Group; ++w) gradient_fixed(theta[w], g[w]);
+      for (int pass = 0; pass < passes_; ++pass) {
+        T S[Group][static_cast<std::size_t>(fixed_dim) * m];
+        for (int w = 0; w < Group; ++w) problem_.noise_factor(theta[w], S[w]);
+        for (int c = 0; c < m; ++c) {
+          label_.seek((step * static_cast<std::uint64_t>(passes_) + static_cast<std::uint64_t>(pass)) * m +
+                      static_cast<std::uint64_t>(c));
+          for (int w = 0; w < Group; ++w) {
+            const T xi = T(weight_[pass] * scale_) * label_[w];
+            for (int j = 0; j < fixed_dim; ++j) g[w][j] = g[w][j] + S[w][j * m + c] * xi;
+          }
+        }
+      }
+    }
+  }
+
+  /// ∇L without the heap, for small problems inside the step loop.
+  SLOWSDE_INLINE void gradient_fixed(const T* theta, T* g) const {
+    if constexpr (GeneralLoss<P>) {
+      Dual<T, fixed_dim> x[fixed_dim];
+      for (int j = 0; j < fixed_dim; ++j) x[j] = Dual<T, fixed_dim>::variable(theta[j], j);
+      const auto value = problem_.loss(x);
+      for (int j = 0; j < fixed_dim; ++j) g[j] = value.d[j];
+    } else {
+      gradient(problem_, theta, g);
+    }
+  }
+
+  SLOWSDE_INLINE void draw_label(const T* const (&theta)[Group], std::uint64_t step, T* const (&g)[Group],
+                                 T* scratch) {
+    const T inverse_n(1.0 / samples_);
+    const double noise_scale = scale_ * (passes_ == 1 ? 1.0 : std::sqrt(static_cast<double>(source_.svag)));
+    const std::uint64_t per_step =
+        static_cast<std::uint64_t>(samples_) * static_cast<std::uint64_t>(outputs_);
+    for (int i = 0; i < samples_; ++i) {
+      with_outputs(scratch, [&](auto* const(&eps)[Group], T* rest) {
+        for (int c = 0; c < outputs_; ++c) {
+          label_.seek(step * per_step + static_cast<std::uint64_t>(i * outputs_ + c));
+          for (int w = 0; w < Group; ++w) eps[w][c] = T(noise_scale) * label_[w];
+        }
+        for (int w = 0; w < Group; ++w) add_sample_gradient(problem_, theta[w], i, eps[w], g[w], rest);
+      });
+    }
+    if (samples_ != 1)
+      for (int w = 0; w < Group; ++w)
+        for (int j = 0; j < dimension_of(); ++j) g[w][j] = g[w][j] * inverse_n;
+  }
+
+  SLOWSDE_INLINE void draw_minibatch(const T* const (&theta)[Group], std::uint64_t step, T* const (&g)[Group],
+                                     T* scratch) {
+    const int B = source_.local_batch, d = dimension_of();
+    for (int pass = 0; pass < passes_; ++pass) {
+      const std::uint64_t number =
+          step * static_cast<std::uint64_t>(passes_) + static_cast<std::uint64_t>(pass);
+      for (int w = 0; w < Group; ++w)
+        minibatch_.draw(sample_, first_worker_ + static_cast<std::uint32_t>(w), number, chosen_.data() + w * B);
+      for (int b = 0; b < B; ++b) {
+        with_outputs(scratch, [&](auto* const(&eps)[Group], T* rest) {
+          const std::uint64_t visit = number * static_cast<std::uint64_t>(B) + static_cast<std::uint64_t>(b);
+          for (int c = 0; c < outputs_; ++c) {
+            label_.seek(visit * static_cast<std::uint64_t>(outputs_) + static_cast<std::uint64_t>(c));
+            for (int w = 0; w < Group; ++w) eps[w][c] = T(scale_) * label_[w];
+          }
+          for (int w = 0; w < Group; ++w) {
+            const IndexPack<T::width>& i = chosen_[static_cast<std::size_t>(w * B + b)];
+            if (passes_ == 1)
+              add_sample_gradient(problem_, theta[w], i, eps[w], g[w], rest);
+            else
+              add_weighted(theta[w], i, eps[w], g[w], rest, weight_[pass]);
+          }
+        });
+      }
+    }
+    const T inverse_batch(1.0 / B);
+    for (int w = 0; w < Group; ++w)
+      for (int j = 0; j < d; ++j) g[w][j] = g[w][j] * inverse_batch;
+  }
+
+  template <class I>
+  void add_weighted(const T* theta, const I& i, const T* eps, T* g, T* rest, double weight) const {
+    std::vector<T> one(static_cast<std::size_t>(dimension_of()), T(0.0));
+    add_sample_gradient(problem_, theta, i, eps, one.data(), rest);
+    for (std::size_t j = 0; j < one.size(); ++j) g[j] = g[j] + T(weight) * one[j];
+  }
+
+  /// Room for one sample's label noise of each worker: on the stack where C is known, else in the scratch.
+  template <class Use>
+  SLOWSDE_INLINE void with_outputs(T* scratch, Use use) {
+    if constexpr (requires { typename std::integral_constant<int, P::outputs_count>; }) {
+      T room[Group][P::outputs_count];
+      T* eps[Group];
+      for (int w = 0; w < Group; ++w) eps[w] = room[w];
+      use(eps, scratch);
+    } else {
+      static_assert(Group == 1);
+      T* eps[1] = {scratch};
+      use(eps, scratch + outputs_);
+    }
+  }
+
+  const P& problem_;
+  GradientSource source_;
+  NormalBuffer<Real, Group> label_;
+  RandomPack<Real> sample_;
+  std::uint32_t first_worker_;
+  MinibatchSampler minibatch_;
+  std::vector<IndexPack<T::width>> chosen_;  // (Group × B)
+  int samples_ = 1, outputs_ = 1, passes_ = 1;
+  double weight_[2] = {1, 0}, scale_ = 1;
+};
+
+}  // namespace slowsde

@@ -1,0 +1,148 @@
+#include "slowsde/optim/sync_rule.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <sstream>
+#include <stdexcept>
+
+namespace slowsde {
+namespace {
+
+template <class T>
+void require(bool holds, const char* inequality, T value) {
+  if (holds) return;
+  std::ostringstream message;
+  message << "sync rule: " << inequality << " is violated by " << value;
+  throw std::invalid_argument(message.str());
+}
+
+}  // namespace
+
+std::int64_t SyncRule::local_steps(std::int64_t step, double lr, std::int64_t remaining) const {
+  require(step >= 0, "step >= 0", step);
+  require(lr >= 0, "lr >= 0", lr);
+  require(remaining >= 1, "remaining >= 1", remaining);
+  // clamped while it is still a double: the cast of a number beyond 2^63 is undefined
+  const double H = std::floor(desired_steps(step, lr));
+  if (H >= static_cast<double>(remaining)) return remaining;
+  return std::max(std::int64_t{1}, static_cast<std::int64_t>(H));
+}
+
+ConstantRule::ConstantRule(std::int64_t H) : H_(H) { require(H >= 1, "local_steps >= 1", H); }
+
+void PowerRuleParams::check() const {
+  require(alpha > 0 && std::isfinite(alpha), "0 < alpha < infinity", alpha);
+  require(gamma > 0 && std::isfinite(gamma), "0 < gamma < infinity", gamma);
+  require(base_steps >= 1, "base_steps >= 1", base_steps);
+  require(max_steps == 0 || max_steps >= base_steps, "max_steps >= base_steps", max_steps);
+  require(warmup_steps >= 0, "warmup_steps >= 0", warmup_steps);
+}
+
+PowerRule::PowerRule(const PowerRuleParams& params) : params_(params) { params_.check(); }
+
+double PowerRule::desired_steps(std::int64_t step, double lr) const {
+  const double base = static_cast<double>(params_.base_steps);
+  if (step < params_.warmup_steps) return base;
+  double H = std::floor(std::pow(params_.alpha / lr, params_.gamma));  // infinite at lr = 0
+  if (params_.max_steps > 0) H = std::min(H, static_cast<double>(params_.max_steps));
+  return std::max(H, base);
+}
+
+PostLocalRule::PostLocalRule(std::int64_t H, std::int64_t switch_step) : H_(H), k0_(switch_step) {
+  require(H >= 1, "local_steps >= 1", H);
+  require(switch_step >= 0, "switch_step >= 0", switch_step);
+}
+
+SwapRule::SwapRule(std::int64_t base_steps, std::int64_t switch_step)
+    : H_base_(base_steps), k0_(switch_step) {
+  require(base_steps >= 1, "base_steps >= 1", base_steps);
+  require(switch_step >= 0, "switch_step >= 0", switch_step);
+}
+
+double SwapRule::desired_steps(std::int64_t step, double) const {
+  return step < k0_ ? static_cast<double>(H_base_) : std::numeric_limits<double>::infinity();
+}
+
+ProportionalRule::ProportionalRule(std::int64_t base_steps, double growth) : H_base_(base_steps), c_(growth) {
+  require(base_steps >= 1, "base_steps >= 1", base_steps);
+  require(growth >= 0 && std::isfinite(growth), "0 <= growth < infinity", growth);
+}
+
+double ProportionalRule::desired_steps(std::int64_t step, double) const {
+  return std::max(static_cast<double>(H_base_), c_ * static_cast<double>(step));
+}
+
+TableRule::TableRule(Table table) : table_(std::move(table)) {
+  require(!table_.empty(), "number of table entries >= 1", table_.size());
+  require(table_.front().first == 0, "first table step = 0", table_.front().first);
+  for (std::size_t i = 0; i < table_.size(); ++i) {
+    require(table_[i].second >= 1, "table local_steps >= 1", table_[i].second);
+    if (i > 0) require(table_[i].first > table_[i - 1].first, "increasing table steps", table_[i].first);
+  }
+}
+
+double TableRule::desired_steps(std::int64_t step, double) const {
+  const auto after = std::upper_bound(table_.begin(), table_.end(), step,
+                                      [](std::int64_t k, const auto& entry) { return k < entry.first; });
+  return static_cast<double>(std::prev(after)->second);
+}
+
+namespace {
+
+using Rule = std::shared_ptr<const SyncRule>;
+
+struct Row {
+  const char *name, *description;
+  Rule (*make)(const SyncRuleParams&);
+};
+
+Rule power_rule(const SyncRuleParams& p, double gamma) {
+  return std::make_shared<PowerRule>(PowerRuleParams{.alpha = p.alpha,
+                                                     .gamma = gamma,
+                                                     .base_steps = p.base_steps,
+                                                     .max_steps = p.max_steps,
+                                                     .warmup_steps = p.warmup_steps});
+}
+
+constexpr Row rows[] = {
+    {"constant", "H in each round",
+     [](const SyncRuleParams& p) -> Rule { return std::make_shared<ConstantRule>(p.local_steps); }},
+    {"parallel", "an average after every step (data-parallel SGD)",
+     [](const SyncRuleParams&) -> Rule { return std::make_shared<ParallelRule>(); }},
+    {"qsr", "Quadratic Synchronization Rule: max(H_base, floor((alpha/lr)^2))",
+     [](const SyncRuleParams& p) -> Rule { return power_rule(p, 2); }},
+    {"power", "max(H_base, floor((alpha/lr)^gamma))",
+     [](const SyncRuleParams& p) -> Rule { return power_rule(p, p.gamma); }},
+    {"post-local", "1 before step k0, then H",
+     [](const SyncRuleParams& p) -> Rule {
+       return std::make_shared<PostLocalRule>(p.local_steps, p.switch_step);
+     }},
+    {"swap", "H_base before step k0, then one round to the end",
+     [](const SyncRuleParams& p) -> Rule { return std::make_shared<SwapRule>(p.base_steps, p.switch_step); }},
+    {"proportional", "max(H_base, floor(c k))",
+     [](const SyncRuleParams& p) -> Rule {
+       return std::make_shared<ProportionalRule>(p.base_steps, p.growth);
+     }},
+    {"table", "H by first step, from a table",
+     [](const SyncRuleParams& p) -> Rule { return std::make_shared<TableRule>(p.table); }},
+};
+
+}  // namespace
+
+std::vector<std::pair<std::string, std::string>> sync_rule_catalogue() {
+  std::vector<std::pair<std::string, std::string>> list;
+  for (const Row& row : rows) list.emplace_back(row.name, row.description);
+  return list;
+}
+
+std::shared_ptr<const SyncRule> make_sync_rule(std::string_view name, const SyncRuleParams& params) {
+  std::string names;
+  for (const Row& row : rows) {
+    if (name == row.name) return row.make(params);
+    names += names.empty() ? row.name : std::string(", ") + row.name;
+  }
+  throw std::invalid_argument("unknown sync rule \"" + std::string(name) + "\"; known: " + names);
+}
+
+}  // namespace slowsde

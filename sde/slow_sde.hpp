@@ -1,0 +1,121 @@
+// The slow SDE on the manifold Γ of minimizers: a geometry times a second-moment model.
+#pragma once
+
+#include <Eigen/Core>
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <utility>
+
+#include "slowsde/sde/dense_geometry.hpp"
+#include "slowsde/sde/gradient_flow.hpp"
+#include "slowsde/sde/ito_sde.hpp"
+#include "slowsde/sde/second_moment.hpp"
+
+namespace slowsde {
+
+/// How a step of the slow SDE is brought back to Γ.
+enum class Retraction {
+  none,    ///< not at all: the Itô term alone keeps ζ near Γ, to the order of the scheme
+  newton,  ///< to the nearest point, by Newton steps in the normal space; differs from Φ at second order in the distance
+  phi,     ///< by Φ
+};
+
+/// The slow SDE, and theories that are wrong on purpose: they are simulated to be rejected.
+enum class SlowSdeVariant {
+  full,
+  no_ito,          ///< wrong: without −(1/2B)𝓗^†∇³L[Σ_∥]
+  no_cross,        ///< wrong: without the tangent–normal block of Ā
+  cross_once,      ///< wrong: the tangent–normal pairs counted once instead of twice
+  drift_only,      ///< the drift toward flat minima without the diffusion and its Itô term
+  diffusion_only,  ///< the diffusion with its Itô term, without the drift toward flat minima
+};
+
+/// dζ = (1/√B) Σ_∥^{1/2} dW − (1/2B) 𝓗^†∇³L[Σ_∥] dt − ½ P_∥∇³L[Ā] dt  (Itô), on slow time t = Σ η²
+/// [L22; G23, Theorem 3.2; G24, Theorem 3.1]. Σ_∥ carries the model's diffusion_weight. `round(t)` is the round under way
+/// at slow time t.
+template <Problem P>
+class SlowSde {
+ public:
+  static constexpr NoiseClass noise = NoiseClass::general;
+  static constexpr Calculus calculus = Calculus::ito;
+  using Geometry = DenseGeometry<P>;
+  using Vector = typename Geometry::Vector;
+
+  SlowSde(Geometry geometry, std::shared_ptr<const SecondMoment> moment, std::function<Round(double)> round,
+          SlowSdeVariant variant = SlowSdeVariant::full)
+      : geometry_(std::move(geometry)), moment_(std::move(moment)), round_(std::move(round)), variant_(variant) {}
+
+  const Geometry& geometry() const { return geometry_; }
+  int dim() const { return geometry_.dim(); }
+  static constexpr int noise_dim() { return Geometry::noise_dim(); }
+
+  void drift(const double* x, double t, double* out) const {
+    const Round round = round_(t);
+    const auto p = geometry_.at(point(x));
+    Vector sum = Vector::Zero(dim());
+    if (variant_ != SlowSdeVariant::diffusion_only) {
+      auto moment = geometry_.second_moment(p, *moment_, round);
+      if (variant_ == SlowSdeVariant::no_cross) scale_cross(p.tangent, 0.0, moment.A);
+      if (variant_ == SlowSdeVariant::cross_once) scale_cross(p.tangent, 0.5, moment.A);
+      if (!moment.converged) moment.A.setConstant(std::numeric_limits<double>::quiet_NaN());
+      sum += geometry_.slow_drift(p, moment);
+    }
+    if (variant_ != SlowSdeVariant::drift_only && variant_ != SlowSdeVariant::no_ito)
+      sum += geometry_.ito_correction(p, moment_->diffusion_weight(round) / round.global_batch());
+    for (int i = 0; i < dim(); ++i) out[i] = sum[i];
+  }
+
+  void diffusion(const double* x, double t, double* S) const {
+    const Round round = round_(t);
+    const double scale = variant_ == SlowSdeVariant::drift_only
+                             ? 0
+                             : std::sqrt(moment_->diffusion_weight(round) / round.global_batch());
+    const auto factor = geometry_.tangential_factor(geometry_.frame(point(x)));
+    for (int i = 0; i < dim(); ++i)
+      for (int j = 0; j < noise_dim(); ++j) S[i * noise_dim() + j] = scale * factor(i, j);
+  }
+
+ private:
+  Vector point(const double* x) const { return Eigen::Map<const Vector>(x, dim()); }
+
+  template <class Matrix>
+  void scale_cross(int tangent, double scale, Matrix& A) const {
+    const int d = dim();
+    for (int i = 0; i < tangent; ++i)
+      for (int j = tangent; j < d; ++j) {
+        A(i, j) *= scale;
+        A(j, i) *= scale;
+      }
+  }
+
+  Geometry geometry_;
+  std::shared_ptr<const SecondMoment> moment_;
+  std::function<Round(double)> round_;
+  SlowSdeVariant variant_;
+};
+
+/// What the retractions of a trajectory met.
+struct RetractionReport {
+  double worst = 0;       ///< largest distance from a step's end to where it was retracted
+  bool converged = true;  ///< every retraction reached Γ
+};
+
+/// Brings x, (d), back to Γ.
+template <Problem P>
+void retract_to_manifold(const GradientFlow<P>& flow, Retraction kind, double* x, RetractionReport& report) {
+  using Vector = typename DenseGeometry<P>::Vector;
+  const int d = flow.geometry().dim();
+  const Vector from = Eigen::Map<const Vector>(x, d);
+  if (kind == Retraction::none || !from.allFinite()) return;
+  const auto end = kind == Retraction::phi
+                       ? flow(from)
+                       : project_to_manifold(flow.geometry(), from, flow.options().residual);
+  report.worst = std::max(report.worst, (end.point - from).norm());
+  report.converged = report.converged && end.converged;
+  for (int i = 0; i < d; ++i) x[i] = end.point[i];
+}
+
+}  // namespace slowsde

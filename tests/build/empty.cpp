@@ -1,0 +1,1 @@
+// A test program without a case: running it has to fail.

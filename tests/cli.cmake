@@ -1,0 +1,11 @@
+# Tests of the program as a user runs it: of `slowsde` itself, and of one with the tests' experiment in it.
+add_executable(slowsde_test_program support/program.cpp)
+target_link_libraries(slowsde_test_program PRIVATE slowsde slowsde_warnings)
+target_include_directories(slowsde_test_program PRIVATE ${PROJECT_SOURCE_DIR})
+
+add_dependencies(test_cli slowsde_program slowsde_test_program)
+target_compile_definitions(test_cli PRIVATE
+  SLOWSDE_PROGRAM="$<TARGET_FILE:slowsde_program>"
+  SLOWSDE_TEST_PROGRAM="$<TARGET_FILE:slowsde_test_program>"
+  SLOWSDE_CXX_COMPILER="${CMAKE_CXX_COMPILER}"
+  SLOWSDE_INCLUDE_FOLDER="${PROJECT_BINARY_DIR}/include")

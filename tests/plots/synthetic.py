@@ -1,0 +1,208 @@
+"""Run directories with made-up numbers in the schema that slowsde writes."""
+import json
+import pathlib
+
+import netCDF4
+import numpy as np
+
+_TEXT = {"series", "models_series", "observable", "part"}
+
+
+def psi(x):
+    x = np.asarray(x, dtype=float)
+    return np.where(x < 1e-4, x / 2, (np.exp(-x) - 1 + x) / np.where(x == 0, 1, x))
+
+
+def psi_h(rho, H):
+    return 1 - (1 - rho**H) / (H * (1 - rho))
+
+
+def toml(table):
+    """TOML text of a table of scalars, tables and arrays of tables."""
+    def value(v):
+        if isinstance(v, dict):
+            return "{ " + ", ".join(f"{k} = {value(w)}" for k, w in v.items()) + " }"
+        return "[" + ", ".join(map(value, v)) + "]" if isinstance(v, (list, tuple)) else json.dumps(v, ensure_ascii=False)
+    return "".join(f"{k} = {value(v)}\n" for k, v in table.items())
+
+
+def series(name, t, mean, sd=0.0, count=1, of="", samples=None, eta=0.05, workers=1, local_batch=1, local_steps=1,
+           **entry):
+    """mean: (T, M); sd: (T, M) or a number, of one replica; samples: (M, n)."""
+    mean = np.atleast_2d(np.asarray(mean, dtype=float).T).T
+    return dict(name=name, of=of, t=np.asarray(t, float), mean=mean, sd=np.broadcast_to(sd, mean.shape), count=count,
+                samples=samples, entry=entry, eta=eta, workers=workers, local_batch=local_batch, local_steps=local_steps)
+
+
+def variables(observables, all_series):
+    """{name: (dims, array)} of an ensemble."""
+    model = [bool(s["of"]) for s in all_series]
+    fixed = [m and not s["sd"].any() for m, s in zip(model, all_series)]
+    out = {"series": (("series",), [s["name"] for s in all_series]),
+           "models_series": (("series",), [s["of"] for s in all_series]),
+           "observable": (("observable",), list(observables)),
+           "is_model": (("series",), model), "deterministic": (("series",), fixed)}
+    for key in ("workers", "local_batch", "eta", "local_steps"):
+        out[key] = (("series",), [s[key] for s in all_series])
+    times = [s["t"] for s in all_series]
+    out["t"] = (("series", "time"), times)
+    out["steps"] = (("series", "time"), [np.round(s["t"] / s["eta"] ** 2) for s in all_series])
+    out["count"] = (("series", "time"), [np.full(len(s["t"]), s["count"]) for s in all_series])
+    out["diverged"] = (("series", "time"), np.zeros((len(times), len(times[0]))))
+    out["distance"] = (("series", "time"), np.zeros((len(times), len(times[0]))))
+    cells = ("series", "time", "observable")
+    out["mean"] = (cells, [s["mean"] for s in all_series])
+    out["variance"] = (cells, [s["sd"] ** 2 for s in all_series])
+    out["se"] = (cells, [s["sd"] / np.sqrt(s["count"]) for s in all_series])
+    kept = [s["samples"] for s in all_series if s["samples"] is not None]
+    if kept:
+        nothing = np.full(np.shape(kept[0]), np.nan)
+        out["final_sample"] = (("series", "observable", "sample"),
+                               [nothing if s["samples"] is None else s["samples"] for s in all_series])
+    return out
+
+
+def stack(points, coordinates):
+    """A sweep's variables: `points` of `variables`, stacked; equal texts are kept once."""
+    out = {}
+    for name, (dims, _) in points[0].items():
+        values = [p[name][1] for p in points]
+        if name in _TEXT and all(v == values[0] for v in values):
+            out[name] = (dims, values[0])
+        else:
+            out[name] = (("point", *dims), values)
+    return out | {name: (("point",), v) for name, v in coordinates.items()}
+
+
+def write(path, config, arrays, attributes=()):
+    """result.nc, config.toml, run.json and summary.txt at `path`."""
+    path = pathlib.Path(path)
+    path.mkdir(parents=True)
+    (path / "config.toml").write_text(toml(config), encoding="utf-8")
+    (path / "run.json").write_text(json.dumps({"schema_version": 1, "program": "slowsde"}), encoding="utf-8")
+    (path / "summary.txt").write_text("made up\n", encoding="utf-8")
+    with netCDF4.Dataset(path / "result.nc", "w", format="NETCDF4") as data:
+        data.schema_version = np.int32(1)
+        data.title, data.kind = config.get("title", ""), config["kind"]
+        for name, value in attributes:
+            data.setncattr(name, value)
+        for name, (dims, values) in arrays.items():
+            text = name in _TEXT
+            values = np.array(values, dtype=object if text else float)
+            for dim, length in zip(dims, values.shape):
+                if dim not in data.dimensions:
+                    data.createDimension(dim, length)
+            v = data.createVariable(name, str if text else "f8", dims, **({} if text else {"fill_value": np.nan}))
+            v.long_name = name
+            if not text:
+                v.units = "1"
+            v[...] = values
+    return path
+
+
+def _config(figure, title, all_series=(), **more):
+    config = {"kind": "ensemble", "title": title, "run": {"project": True}, **more}
+    if figure:
+        config["figure"] = figure
+    models = [{"name": s["name"], "of": s["of"], **s["entry"]} for s in all_series if s["of"]]
+    return config | ({"models": models} if models else {})
+
+
+def digits(path, eta, seeds=8, rng=None):
+    """The fall of the sharpness on digits, as a prototype saw it."""
+    rng = rng or np.random.default_rng(1)
+    t = np.linspace(0, 60, 13)
+    shape = (1 - np.exp(-t / 40)) / (1 - np.exp(-1.5))
+    shrink = eta / 0.05  # how far the theories are apart
+    all_series, models = [], []
+    for H, true, papers, finite in [(1, 15.9, 14.3, 15.2), (10, 36.6, 33.1, 33.6), (100, 51.4, 43.3, 45.0)]:
+        name = "SGD" if H == 1 else f"Local SGD, H={H}"
+        true, papers = papers + 0.3 + shrink * (true - papers), papers + 0.3
+        finite = papers + shrink * (finite - papers)
+        settings = dict(eta=eta, workers=4, local_batch=2, local_steps=H)
+        sd = 0.012 * np.sqrt(8) * true * np.sqrt(shape)
+        measured = 190.7 - true * shape + sd / np.sqrt(seeds) * rng.standard_normal(t.size) * 0.7
+        all_series.append(series(name, t, measured, sd[:, None], seeds, **settings))
+        for text, moment, total in [("slow SDE", "sgd" if H == 1 else "psi", papers),
+                                    ("finite-step", "finite-step", finite), ("with sampling", "sampling", true)]:
+            models.append(series(f"{text}, {name}", t, 190.7 - total * shape, of=name, theory="slow-sde", moment=moment,
+                                 **settings))
+    all_series += models
+    return write(path, _config("sharpness", "Sharpness on digits", all_series), variables(["trace"], all_series))
+
+
+def multiplier(path, workers=(2, 8, 32), figure="drift-multiplier", rng=None):
+    """Sweep over K and H on the valley at short slow time."""
+    rng = rng or np.random.default_rng(2)
+    eta, lam, count = 0.02, 3.25, 10000
+    steps = np.unique(np.round(np.geomspace(1, 1000, 13)).astype(int))
+    t = np.linspace(0, 0.5, 3)
+    points, coordinates = [], {"K": [], "H": []}
+    for K in workers:
+        for H in steps:
+            base = 0.35 * t / K
+            c = dict(papers=1 + (K - 1) * psi(2 * eta * H * lam), sgd=1.0)
+            wide = 2 * lam / (2 * lam - eta * lam**2)
+            c["finite-step"] = (1 + (K - 1) * psi_h((1 - eta * lam) ** 2, H)) * wide
+            sgd, local = dict(eta=eta, workers=K), dict(eta=eta, workers=K, local_steps=H)
+            sd = 0.02 * t / t[-1]
+            noise = lambda: sd / np.sqrt(count) * rng.standard_normal(t.size)
+            points.append(variables(["x0"], [
+                series("SGD", t, 1.5 - base * wide + noise(), sd[:, None], count, **sgd),
+                series("Local SGD", t, 1.5 - base * c["finite-step"] + noise(), sd[:, None], count, **local),
+                series("slow SDE of SGD", t, 1.5 - base, of="SGD", **sgd),
+                series("finite-step of SGD", t, 1.5 - base * wide, of="SGD", **sgd),
+                series("slow SDE of Local SGD", t, 1.5 - base * c["papers"], of="Local SGD", **local),
+                series("finite-step of Local SGD", t, 1.5 - base * c["finite-step"], of="Local SGD", **local)]))
+            coordinates["K"].append(K)
+            coordinates["H"].append(H)
+    config = _config(figure, "Drift multiplier on the valley", kind="sweep")
+    config["models"] = [{"name": f"{text} of {of}", "theory": "slow-sde", "moment": moment}
+                        for of in ("SGD", "Local SGD")
+                        for text, moment in (("slow SDE", "sgd" if of == "SGD" else "psi"), ("finite-step", "finite-step"))]
+    return write(path, config, stack(points, coordinates))
+
+
+def law(path, n=20000, rng=None):
+    """Samples of two observables, right for the first model, shifted or narrowed for the others."""
+    rng = rng or np.random.default_rng(3)
+    t = np.linspace(0, 2, 5)
+    def draw(shift, width):
+        x = 0.4 + shift + width * rng.standard_normal(n) + 0.1 * rng.exponential(size=n)
+        return np.stack([x, x**2 / 2])
+    def one(name, shift, width, **more):
+        samples = draw(shift, width)
+        mean = np.linspace(0, 1, 5)[:, None] * samples.mean(axis=1)
+        return series(name, t, mean, np.sqrt(np.linspace(0, 1, 5))[:, None] * samples.std(axis=1), n, samples=samples,
+                      workers=4, local_steps=20, **more)
+    all_series = [one("Local SGD", 0, 0.3), one("slow SDE", 0, 0.3, of="Local SGD", moment="psi"),
+                  one("no Itô term", 0.09, 0.3, of="Local SGD", moment="psi", wrong="no-ito"),
+                  one("no cross term", -0.06, 0.31, of="Local SGD", moment="psi", wrong="no-cross")]
+    return write(path, _config("law", "Law on the curved valley", all_series), variables(["x0", "x1"], all_series))
+
+
+def valley(path, observables=("x0", "trace"), count=1000, off=0.0, rng=None):
+    """A plain ensemble, one model of which may be off by `off`."""
+    rng = rng or np.random.default_rng(4)
+    t = np.linspace(0, 4, 9)
+    def path_of(rate):
+        return np.stack([(1.5 + 0.1 * m) * np.exp(-rate * t) for m in range(len(observables))], axis=1)
+    all_series, models = [], []
+    for name, H, rate in [("SGD", 1, 0.06), ("Local SGD", 20, 0.3)]:
+        sd = np.full((t.size, len(observables)), 0.2) * (t > 0)[:, None]
+        noise = sd / np.sqrt(count) * rng.standard_normal(sd.shape)
+        settings = dict(workers=8, local_steps=H)
+        all_series.append(series(name, t, path_of(rate) + noise, sd, count, **settings))
+        models.append(series(f"slow SDE of {name}", t, path_of(rate + off), of=name, moment="psi", **settings))
+        models.append(series(f"finite-step of {name}", t, path_of(rate) + noise[::-1] * (t > 0)[:, None], sd, count, of=name,
+                             moment="finite-step", **settings))
+    all_series += models
+    return write(path, _config("", "SGD and Local SGD on the valley", all_series), variables(observables, all_series))
+
+
+def suite(path, parts):
+    """A suite at `path`; parts: {name: function that writes a run at its argument}."""
+    write(path, {"kind": "suite", "title": "Headline"}, {"part": (("part",), list(parts))})
+    for name, make in parts.items():
+        make(pathlib.Path(path) / name)
+    return pathlib.Path(path)

@@ -1,0 +1,352 @@
+// ctest-labels: theory
+#include "slowsde/sde/steppers.hpp"
+
+#include <doctest/doctest.h>
+
+#include <array>
+#include <type_traits>
+#include <vector>
+
+#include "slowsde/sde/sde_ensemble.hpp"
+#include "tests/support/sde_examples.hpp"
+#include "tests/support/tolerance.hpp"
+
+using namespace slowsde;
+using namespace slowsde::test;
+
+namespace {
+
+using ItoGbm = GeometricBrownianMotion<>;
+using StratonovichGbm = GeometricBrownianMotion<Calculus::stratonovich>;
+using GeneralGbm = GeometricBrownianMotion<Calculus::ito, NoiseClass::general>;
+
+struct Flow {
+  static constexpr NoiseClass noise = NoiseClass::none;
+  static constexpr Calculus calculus = Calculus::ito;
+  int dim() const { return 1; }
+  template <class T>
+  void drift(const T* x, double t, T* out) const {
+    out[0] = x[0] * -(1 + t);
+  }
+};
+
+static_assert(Steppable<EulerMaruyama, ItoGbm> && !Steppable<EulerMaruyama, StratonovichGbm>);
+static_assert(Steppable<Heun, StratonovichGbm> && !Steppable<Heun, ItoGbm>);
+static_assert(Steppable<Milstein, ItoGbm> && !Steppable<Milstein, StratonovichGbm>);
+static_assert(!Steppable<Milstein, GeneralGbm> && !Steppable<Milstein, NonCommuting<>>);
+static_assert(Steppable<PlatenWeak2, NonCommuting<>> && !Steppable<PlatenWeak2, StratonovichGbm>);
+static_assert(Steppable<EulerMaruyama, GrowingOrnsteinUhlenbeck> &&
+              Steppable<Heun, GrowingOrnsteinUhlenbeck> && Steppable<Milstein, GrowingOrnsteinUhlenbeck>);
+static_assert(Steppable<EulerMaruyama, Flow> && Steppable<Heun, Flow> && Steppable<Milstein, Flow> &&
+              Steppable<PlatenWeak2, Flow>);
+static_assert(!Sde<int> && !Steppable<EulerMaruyama, int>);
+
+constexpr double end_time = 1;
+
+struct Run {
+  std::size_t trajectories;
+  int fine_log2;  ///< the finest level has 2^fine_log2 steps
+  std::uint64_t seed;
+};
+
+/// Endpoints (trajectory-major, d each) at 2^level steps on the Brownian path of the finest level.
+template <class Scheme, template <class> class Path = BrownianPath, class S>
+std::vector<double> endpoints(const S& sde, const std::vector<double>& x0, const Run& run, int level) {
+  const auto d = static_cast<std::size_t>(sde.dim());
+  EnsembleOptions options;
+  options.trajectories = run.trajectories;
+  options.seed = run.seed;
+  options.output_times = {end_time};
+  options.max_step = end_time / (1 << level);
+  options.refinement = std::uint64_t{1} << (run.fine_log2 - level);
+  options.threads = available_threads();
+  std::vector<double> ends(run.trajectories * d);
+  run_ensemble<Pack<double>, Path>(
+      Scheme{}, sde, options, [&](std::size_t, double* x) { std::copy(x0.begin(), x0.end(), x); },
+      [&](std::size_t, std::size_t i, const double* x) { std::copy(x, x + d, ends.data() + i * d); });
+  return ends;
+}
+
+/// W(1) of every trajectory, the increments of the finest level summed.
+std::vector<double> endpoints_of_w(const Run& run) {
+  std::vector<double> W(run.trajectories);
+  for (std::size_t first = 0; first < run.trajectories; first += 8) {
+    BrownianPath<Pack<double>> path(run.seed, first, 1, 1, std::uint64_t{1} << run.fine_log2);
+    Pack<double> w;
+    path.increments(0, end_time, &w);
+    for (std::size_t l = 0; l < 8 && first + l < run.trajectories; ++l) W[first + l] = w[static_cast<int>(l)];
+  }
+  return W;
+}
+
+/// Least-squares slope of −log2|e_l| over the levels and its standard error from those of the e_l.
+struct Slope {
+  double order = 0, se = 0, worst = 0;  ///< worst: largest se_l/|e_l|
+};
+Slope slope(const std::vector<Moments>& errors, bool root) {
+  const double n = static_cast<double>(errors.size()), middle = (n - 1) / 2;
+  double sxx = 0;
+  for (std::size_t l = 0; l < errors.size(); ++l)
+    sxx += (static_cast<double>(l) - middle) * (static_cast<double>(l) - middle);
+  Slope result;
+  for (std::size_t l = 0; l < errors.size(); ++l) {
+    const double weight = (static_cast<double>(l) - middle) / sxx;
+    const double power = root ? 0.5 : 1;  // of a mean square the order is half the slope
+    const double relative = errors[l].standard_error() / std::abs(errors[l].mean);
+    result.order -= weight * power * std::log2(std::abs(errors[l].mean));
+    result.se += std::pow(weight * power * relative / std::log(2.0), 2);
+    result.worst = std::max(result.worst, relative);
+  }
+  result.se = std::sqrt(result.se);
+  return result;
+}
+
+/// E|X_h − X_{h/2}|² at first … first + 4, root.
+template <class Scheme, class S>
+Slope strong_order(const S& sde, const std::vector<double>& x0, const Run& run, int first) {
+  std::vector<Moments> errors;
+  const auto d = static_cast<std::size_t>(sde.dim());
+  auto coarse = endpoints<Scheme>(sde, x0, run, first);
+  for (int level = first; level <= first + 4; ++level) {
+    auto fine = endpoints<Scheme>(sde, x0, run, level + 1);
+    Moments error;
+    for (std::size_t i = 0; i < run.trajectories; ++i) {
+      double square = 0;
+      for (std::size_t j = i * d; j < (i + 1) * d; ++j) square += std::pow(coarse[j] - fine[j], 2);
+      error.add(square);
+    }
+    errors.push_back(error);
+    coarse = std::move(fine);
+  }
+  return slope(errors, true);
+}
+
+/// E f(X_h) − E f(X_{h/2}) on coupled paths at levels first … first + 4.
+template <class Scheme, template <class> class Path = BrownianPath, class S, class F>
+Slope weak_order(const S& sde, const std::vector<double>& x0, const Run& run, int first, F f) {
+  std::vector<Moments> errors;
+  const auto d = static_cast<std::size_t>(sde.dim());
+  auto coarse = endpoints<Scheme, Path>(sde, x0, run, first);
+  for (int level = first; level <= first + 4; ++level) {
+    auto fine = endpoints<Scheme, Path>(sde, x0, run, level + 1);
+    Moments error;
+    for (std::size_t i = 0; i < run.trajectories; ++i)
+      error.add(f(coarse.data() + i * d) - f(fine.data() + i * d));
+    errors.push_back(error);
+    coarse = std::move(fine);
+  }
+  return slope(errors, false);
+}
+
+/// E f(X_h) at one level.
+template <class Scheme, template <class> class Path = BrownianPath, class S, class F>
+Moments mean_at(const S& sde, const std::vector<double>& x0, const Run& run, int level, F f) {
+  Moments result;
+  const auto d = static_cast<std::size_t>(sde.dim());
+  const auto ends = endpoints<Scheme, Path>(sde, x0, run, level);
+  for (std::size_t i = 0; i < run.trajectories; ++i) result.add(f(ends.data() + i * d));
+  return result;
+}
+
+double z_of(const Moments& m, double expected) { return zscore(m.mean, expected, m.standard_error()); }
+
+const auto first_of = [](const double* x) { return x[0]; };
+const auto square_of = [](const double* x) { return x[0] * x[0]; };
+const auto square_of_second = [](const double* x) { return x[1] * x[1]; };
+
+void report(const char* what, const Slope& s) {
+  MESSAGE(what << ": order " << s.order << " +- " << s.se << " (largest relative SE " << s.worst << ")");
+}
+
+}  // namespace
+
+TEST_CASE(
+    "strong orders: Euler-Maruyama 1/2, Milstein 1, Heun 1 for one field and 1/2 for two that do not "
+    "commute") {
+  const Run run{1 << 15, 10, 11};
+  const Slope em = strong_order<EulerMaruyama>(ItoGbm{}, {1}, run, 5);
+  const Slope milstein = strong_order<Milstein>(ItoGbm{}, {1}, run, 5);
+  const Slope heun = strong_order<Heun>(StratonovichGbm{}, {1}, run, 5);
+  const Slope heun2 = strong_order<Heun>(NonCommuting<Calculus::stratonovich>{}, {0.5, 0.2}, run, 5);
+  const Slope em2 = strong_order<EulerMaruyama>(NonCommuting<>{}, {0.5, 0.2}, run, 5);
+  const Slope em_additive = strong_order<EulerMaruyama>(GrowingOrnsteinUhlenbeck{}, {1}, run, 5);
+  report("Euler-Maruyama, GBM", em);
+  report("Milstein, GBM", milstein);
+  report("Heun, GBM", heun);
+  report("Heun, two fields", heun2);
+  report("Euler-Maruyama, two fields", em2);
+  report("Euler-Maruyama, additive", em_additive);
+  CHECK(order(em.order, 0.5, 0.06));
+  CHECK(order(milstein.order, 1, 0.08));
+  CHECK(order(heun.order, 1, 0.08));
+  CHECK(order(heun2.order, 0.5, 0.06));
+  CHECK(order(em2.order, 0.5, 0.06));
+  CHECK(order(em_additive.order, 1, 0.06));
+}
+
+TEST_CASE("weak orders: Euler-Maruyama, Milstein and Heun 1, Platen's scheme 2") {
+  const Run run{1 << 20, 7, 12};
+  const auto check = [](const char* what, const Slope& s, double p, double band) {
+    report(what, s);
+    CHECK(s.worst < 0.25);
+    CHECK(order(s.order, p, band + 3 * s.se));
+    CHECK(s.se < 0.1);
+  };
+  check("Euler-Maruyama, GBM", weak_order<EulerMaruyama>(ItoGbm{}, {1}, run, 2, square_of), 1, 0.15);
+  check("Milstein, GBM", weak_order<Milstein>(ItoGbm{}, {1}, run, 2, square_of), 1, 0.15);
+  check("Heun, GBM", weak_order<Heun>(StratonovichGbm{}, {1}, run, 2, square_of), 1, 0.15);
+  check("Platen, GBM diagonal", weak_order<PlatenWeak2>(ItoGbm{}, {1}, run, 1, square_of), 2, 0.15);
+  check("Platen, GBM general", weak_order<PlatenWeak2>(GeneralGbm{}, {1}, run, 1, square_of), 2, 0.15);
+  check("Euler-Maruyama, additive",
+        weak_order<EulerMaruyama>(GrowingOrnsteinUhlenbeck{}, {1}, run, 2, square_of), 1, 0.15);
+  check("Platen, additive", weak_order<PlatenWeak2>(GrowingOrnsteinUhlenbeck{}, {1}, run, 1, square_of), 2,
+        0.15);
+  check("Euler-Maruyama, two fields",
+        weak_order<EulerMaruyama>(NonCommuting<>{}, {0.5, 0.2}, run, 1, square_of_second), 1, 0.15);
+  check("Platen, two fields", weak_order<PlatenWeak2>(NonCommuting<>{}, {0.5, 0.2}, run, 0, square_of_second),
+        2, 0.15);
+  const Slope no_area =
+      weak_order<PlatenWeak2, NoLevyArea>(NonCommuting<>{}, {0.5, 0.2}, run, 0, square_of_second);
+  report("Platen without V", no_area);
+  CHECK(zscore(no_area.order, 2, no_area.se) >= 5);
+}
+
+TEST_CASE(
+    "Euler-Maruyama, Milstein and Heun converge on each path to the solution of geometric Brownian motion") {
+  const Run run{1 << 14, 10, 13};
+  const auto W = endpoints_of_w(run);
+  const auto rms_at = [&](const std::vector<double>& ends) {
+    Moments m;
+    for (std::size_t i = 0; i < W.size(); ++i)
+      m.add(std::pow(ends[i] - ItoGbm{}.solution(end_time, W[i]), 2));
+    return std::sqrt(m.mean);
+  };
+  // The error against the solution is what the order leaves of it between two levels three halvings apart.
+  const auto check = [&](double coarse, double fine, double p) {
+    MESSAGE("rms error " << coarse << " -> " << fine);
+    CHECK(order(std::log2(coarse / fine) / 3, p, 0.08));
+  };
+  check(rms_at(endpoints<EulerMaruyama>(ItoGbm{}, {1}, run, 7)),
+        rms_at(endpoints<EulerMaruyama>(ItoGbm{}, {1}, run, 10)), 0.5);
+  check(rms_at(endpoints<Milstein>(ItoGbm{}, {1}, run, 7)),
+        rms_at(endpoints<Milstein>(ItoGbm{}, {1}, run, 10)), 1);
+  check(rms_at(endpoints<Heun>(StratonovichGbm{}, {1}, run, 7)),
+        rms_at(endpoints<Heun>(StratonovichGbm{}, {1}, run, 10)), 1);
+
+  // Wrong theory: Itô's scheme on the Stratonovich drift, the missing correction, stays away.
+  const ItoGbm missing{.drift_rate = StratonovichGbm{}.drift_rate};
+  CHECK(rms_at(endpoints<EulerMaruyama>(missing, {1}, run, 10)) >
+        5 * rms_at(endpoints<EulerMaruyama>(ItoGbm{}, {1}, run, 10)));
+}
+
+TEST_CASE("Every scheme's moments tend to the solution's, and those of wrong theories do not") {
+  const Run run{1 << 18, 6, 14};
+  // Bias: what the last halving still moved, times 1/(2^p − 1), on coupled paths (SE far below the moment's).
+  const auto check = [&]<class Scheme, class S, class F>(Scheme, const char* what, const S& sde,
+                                                         const std::vector<double>& x0, F f, double p,
+                                                         double expected) {
+    const Moments m = mean_at<Scheme>(sde, x0, run, 6, f);
+    const double moved = std::abs(m.mean - mean_at<Scheme>(sde, x0, run, 5, f).mean);
+    const double bias = 1.5 * moved / (std::exp2(p) - 1);
+    MESSAGE(what << ": " << m.mean << " +- " << m.standard_error() << ", bias " << bias << ", exact "
+                 << expected);
+    CHECK(m.diverged == 0);
+    CHECK(std::abs(m.mean - expected) <= 4 * m.standard_error() + bias);
+    // the bias allowance is no place to hide in
+    CHECK(bias < 0.05 * std::abs(expected));
+    const auto rejected = [&](const Moments& wrong) {
+      CHECK(wrong.diverged == 0);
+      const double se = std::hypot(wrong.standard_error(), m.standard_error());
+      CHECK((std::abs(wrong.mean - expected) - bias) / se >= 5);
+    };
+    rejected(mean_at<Scheme, NoiseOfSizeDt>(sde, x0, run, 6, f));
+    rejected(mean_at<Scheme, NoNoise>(sde, x0, run, 6, f));
+  };
+  const ItoGbm gbm;
+  const GrowingOrnsteinUhlenbeck ou;
+  const NonCommuting<> two;
+  const NonCommuting<Calculus::stratonovich> two_stratonovich;
+  const std::vector<double> start2 = {two.x0[0], two.x0[1]};
+  check(EulerMaruyama{}, "Euler-Maruyama, GBM", gbm, {1}, square_of, 1, gbm.mean_square(1));
+  check(Milstein{}, "Milstein, GBM", gbm, {1}, square_of, 1, gbm.mean_square(1));
+  check(Heun{}, "Heun, GBM", StratonovichGbm{}, {1}, square_of, 1, gbm.mean_square(1));
+  check(PlatenWeak2{}, "Platen, GBM", GeneralGbm{}, {1}, square_of, 2, gbm.mean_square(1));
+  check(EulerMaruyama{}, "Euler-Maruyama, additive", ou, {1}, square_of, 1, ou.mean_square(1));
+  check(Heun{}, "Heun, additive", ou, {1}, square_of, 2, ou.mean_square(1));
+  check(PlatenWeak2{}, "Platen, additive", ou, {1}, square_of, 2, ou.mean_square(1));
+  check(EulerMaruyama{}, "Euler-Maruyama, two fields", two, start2, square_of_second, 1, two.mean_square2(1));
+  check(Heun{}, "Heun, two fields", two_stratonovich, start2, square_of_second, 1, two.mean_square2(1));
+  check(PlatenWeak2{}, "Platen, two fields", two, start2, square_of_second, 2, two.mean_square2(1));
+
+  // The missing Itô correction, both ways round.
+  const Moments ito_as_stratonovich =
+      mean_at<Heun>(StratonovichGbm{.drift_rate = gbm.drift_rate}, {1}, run, 6, first_of);
+  const Moments stratonovich_as_ito =
+      mean_at<PlatenWeak2>(ItoGbm{.drift_rate = StratonovichGbm{}.drift_rate}, {1}, run, 6, first_of);
+  const Moments right = mean_at<PlatenWeak2>(gbm, {1}, run, 6, first_of);
+  CHECK(z_of(right, gbm.mean(1)) <= 4);
+  CHECK(z_of(ito_as_stratonovich, gbm.mean(1)) >= 5);
+  CHECK(z_of(stratonovich_as_ito, gbm.mean(1)) >= 5);
+}
+
+TEST_CASE("without noise Euler-Maruyama is Euler's method and Heun and Platen's scheme are Heun's") {
+  const double exact = std::exp(-1.5);  // x' = −(1 + t)x over [0, 1]
+  const auto error = [&]<class Scheme>(Scheme, int steps) {
+    const Flow flow;
+    BrownianPath<double> noise(1, 0, 0);
+    Stepper<Scheme, Flow> stepper(Scheme{}, flow);
+    double x = 1;
+    for (int k = 0; k < steps; ++k)
+      stepper.do_step(flow, &x, static_cast<std::uint64_t>(k), 1.0 / steps, noise);
+    return std::abs(x - exact);
+  };
+  for (int steps = 64; steps < 1024; steps *= 2) {
+    CHECK(order(std::log2(error(EulerMaruyama{}, steps) / error(EulerMaruyama{}, 2 * steps)), 1, 0.03));
+    CHECK(order(std::log2(error(Heun{}, steps) / error(Heun{}, 2 * steps)), 2, 0.05));
+    CHECK(order(std::log2(error(PlatenWeak2{}, steps) / error(PlatenWeak2{}, 2 * steps)), 2, 0.05));
+  }
+}
+
+TEST_CASE("a pack's lanes take the steps that each trajectory takes alone") {
+  const GrowingOrnsteinUhlenbeck sde;
+  const auto check = [&]<class Scheme>(Scheme) {
+    BrownianPath<Pack<double>> noise(5, 64, 1);
+    Stepper<Scheme, GrowingOrnsteinUhlenbeck, Pack<double>> together(Scheme{}, sde, 0.25, 7);
+    Pack<double> x(1.0);
+    for (std::uint64_t k = 7; k < 40; ++k) together.do_step(sde, &x, k, 0.05, noise);
+    for (int lane = 0; lane < 8; ++lane) {
+      BrownianPath<double> own(5, 64 + static_cast<std::uint64_t>(lane), 1);
+      Stepper<Scheme, GrowingOrnsteinUhlenbeck> alone(Scheme{}, sde, 0.25, 7);
+      double y = 1;
+      for (std::uint64_t k = 7; k < 40; ++k) alone.do_step(sde, &y, k, 0.05, own);
+      CHECK(exact(x[lane], y));
+    }
+  };
+  check(EulerMaruyama{});
+  check(Heun{});
+  check(Milstein{});
+  check(PlatenWeak2{});
+}
+
+TEST_CASE("a retraction is applied after each step") {
+  const auto to_circle = [](auto* x) {
+    using std::sqrt;
+    const auto r = sqrt(x[0] * x[0] + x[1] * x[1]);
+    x[0] = x[0] / r;
+    x[1] = x[1] / r;
+  };
+  const NonCommuting<> sde;
+  const Retracted scheme{EulerMaruyama{}, to_circle};
+  static_assert(!Steppable<decltype(scheme), StratonovichGbm>);
+  BrownianPath<double> noise(3, 0, 2), same(3, 0, 2);
+  Stepper stepper(scheme, sde);
+  Stepper<EulerMaruyama, NonCommuting<>> bare(EulerMaruyama{}, sde);
+  double x[2] = {1, 0}, y[2] = {1, 0};
+  for (std::uint64_t k = 0; k < 100; ++k) {
+    stepper.do_step(sde, x, k, 0.01, noise);
+    CHECK(near(x[0] * x[0] + x[1] * x[1], 1, 1e-15));
+    bare.do_step(sde, y, k, 0.01, same);
+    to_circle(y);
+    CHECK(exact(x[0], y[0]));
+  }
+}
