@@ -11,16 +11,16 @@
 
 namespace slowsde {
 
-/// In each round K independent copies of SGD's slow SDE with batch B_loc start at ζ and run for slow time α²; then
-/// ζ ← Φ(mean of the K ends). As η → 0 a round of α²/η² local steps keeps each worker at its own stationary fluctuation
-/// for all but a vanishing part of the round, so nothing but the slow SDE of a single worker is left of it. The slow
-/// SDE of QSR is the limit α → 0 [G24, Theorem 3.1].
+/// In each round K independent copies of SGD's slow SDE with batch B_loc start at ζ and run for slow time α²;
+/// then ζ ← Φ(mean of the K ends). As η → 0 a round of α²/η² local steps keeps each worker at its own
+/// stationary fluctuation for all but a vanishing part of the round, so nothing but the slow SDE of a single
+/// worker is left of it. The slow SDE of QSR is the limit α → 0 [G24, Theorem 3.1].
 template <Problem P, class Scheme = EulerMaruyama>
 class QuasiStaticQsr {
  public:
   /// `worker` is SGD's slow SDE with the local batch (K = 1); `flow` its Φ. Both must outlive the process.
-  QuasiStaticQsr(const SlowSde<P>& worker, const GradientFlow<P>& flow, int workers, double round_time, double dt,
-                 Retraction retraction = Retraction::newton)
+  QuasiStaticQsr(const SlowSde<P>& worker, const GradientFlow<P>& flow, int workers, double round_time,
+                 double dt, Retraction retraction = Retraction::newton)
       : sde_(worker),
         flow_(flow),
         workers_(workers),
@@ -29,7 +29,8 @@ class QuasiStaticQsr {
         retraction_(retraction),
         stepper_(Scheme{}, worker) {}
 
-  /// One round of length min(α², until − t) from ζ at slow time t; advances t and `step`, the address of the noise.
+  /// One round of length min(α², until − t) from ζ at slow time t; advances t and `step`, the address of the
+  /// noise.
   void round(double* zeta, double& t, double until, BrownianPath<double>& path, std::uint64_t& step,
              RetractionReport& report) {
     const auto d = static_cast<std::size_t>(sde_.dim());
