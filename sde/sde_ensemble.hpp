@@ -22,9 +22,9 @@ inline constexpr std::size_t trajectory_block = 64;
 struct EnsembleOptions {
   std::size_t trajectories = 1;
   std::uint64_t seed = 1;
-  std::uint64_t first_trajectory = 0;  ///< address of the first trajectory's noise, a multiple of 64
-  double t0 = 0;                       ///< time of the start
-  std::vector<double> output_times;    ///< non-decreasing, from t0 on
+  std::uint64_t first_trajectory = 0;     ///< address of the first trajectory's noise, a multiple of 64
+  double t0 = 0;                          ///< time of the start
+  std::vector<double> output_times = {};  ///< non-decreasing, from t0 on
   double max_step = 0.01;        ///< each output interval is cut into the fewest equal steps ≤ max_step
   int workers = 1;               ///< independent copies of the noise per trajectory (LocalRounds)
   std::uint64_t refinement = 1;  ///< fine Brownian increments per step; see BrownianPath
