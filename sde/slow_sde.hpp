@@ -7,6 +7,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <stdexcept>
 #include <utility>
 
 #include "slowsde/sde/dense_geometry.hpp"
@@ -19,12 +20,12 @@ namespace slowsde {
 /// How a step of the slow SDE is brought back to Γ.
 enum class Retraction {
   none,    ///< not at all: the Itô term alone keeps ζ near Γ, to the order of the scheme
-  newton,  ///< to the nearest point, by Newton steps in the normal space; differs from Φ at second order in
-           ///< the distance
+  newton,  ///< to a point of Γ along the normal space; differs from Φ at second order in the distance
   phi,     ///< by Φ
 };
 
-/// The slow SDE, and theories that are wrong on purpose: they are simulated to be rejected.
+/// The slow SDE, and theories that are wrong on purpose: they are simulated to be rejected. A retraction puts
+/// back what `no_ito` leaves out, so that one is wrong with Retraction::none only.
 enum class SlowSdeVariant {
   full,
   no_ito,          ///< wrong: without −(1/2B)𝓗^†∇³L[Σ_∥]
@@ -36,26 +37,32 @@ enum class SlowSdeVariant {
 
 /// dζ = (1/√B) Σ_∥^{1/2} dW − (1/2B) 𝓗^†∇³L[Σ_∥] dt − ½ P_∥∇³L[Ā] dt  (Itô), on slow time t = Σ η²
 /// [L22; G23, Theorem 3.2; G24, Theorem 3.1]. Σ_∥ carries the model's diffusion_weight. `round(t)` is the
-/// round under way at slow time t.
+/// round under way at slow time t. With label noise Σ_∥ = 0 and this is an ordinary differential equation.
+/// Where the model has no stationary second moment the drift is NaN. In double precision only.
 template <Problem P>
 class SlowSde {
  public:
-  static constexpr NoiseClass noise = NoiseClass::general;
-  static constexpr Calculus calculus = Calculus::ito;
   using Geometry = DenseGeometry<P>;
   using Vector = typename Geometry::Vector;
+  static constexpr NoiseClass noise = Geometry::noise_dim() == 0 ? NoiseClass::none : NoiseClass::general;
+  static constexpr Calculus calculus = Calculus::ito;
 
+  /// Throws std::invalid_argument without a model or a round.
   SlowSde(Geometry geometry, std::shared_ptr<const SecondMoment> moment, std::function<Round(double)> round,
           SlowSdeVariant variant = SlowSdeVariant::full)
       : geometry_(std::move(geometry)),
         moment_(std::move(moment)),
         round_(std::move(round)),
-        variant_(variant) {}
+        variant_(variant) {
+    if (!moment_) throw std::invalid_argument("slow SDE: a second-moment model is needed");
+    if (!round_) throw std::invalid_argument("slow SDE: a round as a function of slow time is needed");
+  }
 
   const Geometry& geometry() const { return geometry_; }
   int dim() const { return geometry_.dim(); }
   static constexpr int noise_dim() { return Geometry::noise_dim(); }
 
+  /// (d)
   void drift(const double* x, double t, double* out) const {
     const Round round = round_(t);
     const auto p = geometry_.at(point(x));
@@ -72,6 +79,7 @@ class SlowSde {
     for (int i = 0; i < dim(); ++i) out[i] = sum[i];
   }
 
+  /// P_∥S/√B: (d × noise_dim), row-major.
   void diffusion(const double* x, double t, double* S) const {
     const Round round = round_(t);
     const double scale = variant_ == SlowSdeVariant::drift_only
@@ -101,24 +109,26 @@ class SlowSde {
   SlowSdeVariant variant_;
 };
 
-/// What the retractions of a trajectory met.
+/// How far from Γ the steps of a trajectory ended.
 struct RetractionReport {
-  double worst = 0;       ///< largest distance from a step's end to where it was retracted
-  bool converged = true;  ///< every retraction reached Γ
+  double worst = 0;       ///< largest distance from a step's end to the point of Γ it belongs to
+  bool converged = true;  ///< that point was found after every step
 };
 
-/// Brings x, (d), back to Γ.
+/// Brings x, (d), back to Γ; with Retraction::none its distance is reported and x stays. A state that is not
+/// finite stays as it is.
 template <Problem P>
 void retract_to_manifold(const GradientFlow<P>& flow, Retraction kind, double* x, RetractionReport& report) {
   using Vector = typename DenseGeometry<P>::Vector;
   const int d = flow.geometry().dim();
   const Vector from = Eigen::Map<const Vector>(x, d);
-  if (kind == Retraction::none || !from.allFinite()) return;
+  if (!from.allFinite()) return;
   const auto end = kind == Retraction::phi
                        ? flow(from)
                        : project_to_manifold(flow.geometry(), from, flow.options().residual);
   report.worst = std::max(report.worst, (end.point - from).norm());
   report.converged = report.converged && end.converged;
+  if (kind == Retraction::none) return;
   for (int i = 0; i < d; ++i) x[i] = end.point[i];
 }
 
