@@ -64,17 +64,17 @@ namespace detail {
 inline double select(bool m, double a, double b) { return m ? a : b; }
 inline bool any(bool m) { return m; }
 template <class T>
-inline constexpr int lanes = 1;
+inline constexpr int flow_lanes = 1;
 template <class Real, int W>
-inline constexpr int lanes<Pack<Real, W>> = W;
+inline constexpr int flow_lanes<Pack<Real, W>> = W;
 inline double lane(double x, int) { return x; }
 template <class Real, int W>
 inline double lane(const Pack<Real, W>& x, int l) {
   return x[l];
 }
-inline void set_lane(double& x, int, double value) { x = value; }
+inline void put_lane(double& x, int, double value) { x = value; }
 template <class Real, int W>
-inline void set_lane(Pack<Real, W>& x, int l, double value) {
+inline void put_lane(Pack<Real, W>& x, int l, double value) {
   x.set(l, value);
 }
 
@@ -304,7 +304,7 @@ class GradientFlow {
   /// Follows the flow of the lanes of x to Γ.
   template <class T, std::size_t W>
   void follow(T* x, std::array<Result, W>& results) const {
-    static_assert(detail::lanes<T> == static_cast<int>(W));
+    static_assert(detail::flow_lanes<T> == static_cast<int>(W));
     std::array<bool, W> done{};
     T bound(options_.switch_distance);
     T taken(0.0);
@@ -323,7 +323,7 @@ class GradientFlow {
         // a pack rounds its gradient differently).
         const bool ended = !(g.norm() <= 2 * b);
         done[l] = ended || finish(point, b, results[l]);
-        detail::set_lane(bound, l, done[l] ? std::numeric_limits<double>::infinity() : b);
+        detail::put_lane(bound, l, done[l] ? std::numeric_limits<double>::infinity() : b);
         all_done = all_done && done[l];
       }
       if (all_done) return;
