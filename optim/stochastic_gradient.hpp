@@ -139,6 +139,12 @@ class GradientSampler {
     else
       return 1;
   }
+  SLOWSDE_INLINE int outputs() const {
+    if constexpr (requires { typename std::integral_constant<int, P::outputs_count>; })
+      return P::outputs_count;
+    else
+      return outputs_;
+  }
   SLOWSDE_INLINE int dimension_of() const {
     if constexpr (fixed_dim > 0)
       return fixed_dim;
@@ -183,15 +189,16 @@ class GradientSampler {
     const T inverse_n(1.0 / samples_);
     const double noise_scale = scale_ * (passes_ == 1 ? 1.0 : std::sqrt(static_cast<double>(source_.svag)));
     const std::uint64_t per_step =
-        static_cast<std::uint64_t>(samples_) * static_cast<std::uint64_t>(outputs_);
+        static_cast<std::uint64_t>(samples_) * static_cast<std::uint64_t>(outputs());
     for (int i = 0; i < samples_; ++i) {
-      with_outputs(scratch, [&](auto* const(&eps)[Group], T* rest) {
-        for (int c = 0; c < outputs_; ++c) {
-          label_.seek(step * per_step + static_cast<std::uint64_t>(i * outputs_ + c));
-          for (int w = 0; w < Group; ++w) eps[w][c] = T(noise_scale) * label_[w];
-        }
-        for (int w = 0; w < Group; ++w) add_sample_gradient(problem_, theta[w], i, eps[w], g[w], rest);
-      });
+      with_outputs(
+          scratch, [&](auto* const(&eps)[Group], T* rest) __attribute__((always_inline)) {
+            for (int c = 0; c < outputs(); ++c) {
+              label_.seek(step * per_step + static_cast<std::uint64_t>(i * outputs() + c));
+              for (int w = 0; w < Group; ++w) eps[w][c] = T(noise_scale) * label_[w];
+            }
+            for (int w = 0; w < Group; ++w) add_sample_gradient(problem_, theta[w], i, eps[w], g[w], rest);
+          });
     }
     if (samples_ != 1)
       for (int w = 0; w < Group; ++w)
@@ -205,22 +212,25 @@ class GradientSampler {
       const std::uint64_t number =
           step * static_cast<std::uint64_t>(passes_) + static_cast<std::uint64_t>(pass);
       for (int w = 0; w < Group; ++w)
-        minibatch_.draw(sample_, first_worker_ + static_cast<std::uint32_t>(w), number, chosen_.data() + w * B);
+        minibatch_.draw(sample_, first_worker_ + static_cast<std::uint32_t>(w), number,
+                        chosen_.data() + w * B);
       for (int b = 0; b < B; ++b) {
-        with_outputs(scratch, [&](auto* const(&eps)[Group], T* rest) {
-          const std::uint64_t visit = number * static_cast<std::uint64_t>(B) + static_cast<std::uint64_t>(b);
-          for (int c = 0; c < outputs_; ++c) {
-            label_.seek(visit * static_cast<std::uint64_t>(outputs_) + static_cast<std::uint64_t>(c));
-            for (int w = 0; w < Group; ++w) eps[w][c] = T(scale_) * label_[w];
-          }
-          for (int w = 0; w < Group; ++w) {
-            const IndexPack<T::width>& i = chosen_[static_cast<std::size_t>(w * B + b)];
-            if (passes_ == 1)
-              add_sample_gradient(problem_, theta[w], i, eps[w], g[w], rest);
-            else
-              add_weighted(theta[w], i, eps[w], g[w], rest, weight_[pass]);
-          }
-        });
+        with_outputs(
+            scratch, [&](auto* const(&eps)[Group], T* rest) __attribute__((always_inline)) {
+              const std::uint64_t visit =
+                  number * static_cast<std::uint64_t>(B) + static_cast<std::uint64_t>(b);
+              for (int c = 0; c < outputs(); ++c) {
+                label_.seek(visit * static_cast<std::uint64_t>(outputs()) + static_cast<std::uint64_t>(c));
+                for (int w = 0; w < Group; ++w) eps[w][c] = T(scale_) * label_[w];
+              }
+              for (int w = 0; w < Group; ++w) {
+                const IndexPack<T::width>& i = chosen_[static_cast<std::size_t>(w * B + b)];
+                if (passes_ == 1)
+                  add_sample_gradient(problem_, theta[w], i, eps[w], g[w], rest);
+                else
+                  add_weighted(theta[w], i, eps[w], g[w], rest, weight_[pass]);
+              }
+            });
       }
     }
     const T inverse_batch(1.0 / B);

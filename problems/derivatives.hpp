@@ -3,6 +3,9 @@
 #pragma once
 
 #include <Eigen/Dense>
+#include <algorithm>
+#include <array>
+#include <type_traits>
 #include <vector>
 
 #include "slowsde/problems/jet.hpp"
@@ -20,7 +23,10 @@ void forward_blocks(const P& problem, const T* theta, Visit visit) {
   constexpr int block = StaticDimension<P> ? static_dimension<P>() : dual_block;
   using D = Dual<T, block>;
   const int d = dimension(problem);
-  std::vector<D> x(theta, theta + d);
+  // A static dimension stays on the stack: this lies in the inner loop of Φ and of the slow drift.
+  std::conditional_t<StaticDimension<P>, std::array<D, static_cast<std::size_t>(block)>, std::vector<D>> x;
+  if constexpr (!StaticDimension<P>) x.resize(static_cast<std::size_t>(d));
+  std::copy(theta, theta + d, x.begin());
   for (int first = 0; first < d; first += block) {
     const int count = std::min(block, d - first);
     for (int i = 0; i < count; ++i)

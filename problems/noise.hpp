@@ -12,7 +12,8 @@ namespace slowsde {
 enum class NoiseKind {
   /// The exact gradient plus S(θ)ξ, ξ ~ N(0, I): Σ = S Sᵀ, the problem's `noise_factor`.
   gaussian,
-  /// Least squares, all samples at every step with fresh ε ~ N(0, σ²n/B I_C) on their targets: Σ = σ²JᵀJ/n, which is
+  /// Least squares, all samples at every step with fresh ε ~ N(0, σ²n/B I_C) on their targets: Σ = σ²JᵀJ/n,
+  /// which is
   /// σ²∇²L on Γ. Label noise without the sampling noise that appears off Γ.
   label,
   /// Least squares, B samples a step, g = J_iᵀ(r_i − ε) with fresh ε ~ N(0, σ²I_C) at each visit:
@@ -25,7 +26,8 @@ struct GradientNoise {
   double label_sigma = 1;   ///< σ; not used by Gaussian noise
   bool replacement = true;  ///< whether a minibatch may hold a sample twice (minibatch noise)
 
-  /// Throws std::invalid_argument unless 0 ≤ σ < ∞, B_loc ≥ 1 and, for minibatches without replacement, B_loc ≤ n.
+  /// Throws std::invalid_argument unless 0 ≤ σ < ∞, B_loc ≥ 1 and, for minibatches without replacement, B_loc
+  /// ≤ n.
   void check(int samples, int local_batch) const;
 };
 

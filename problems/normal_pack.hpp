@@ -65,47 +65,58 @@ SLOWSDE_INLINE void philox_lanes(const std::uint64_t (&block)[Chains], const Wor
   }
 }
 
-/// √(−2 ln u) and the direction (cos, sin) of one Box–Muller pair in double precision from two 64-bit words.
-SLOWSDE_INLINE void box_muller(WordLanes a, WordLanes b, Pack<double, 8>& n0, Pack<double, 8>& n1) {
+/// Box–Muller in double precision from two 64-bit words per lane, for `Chains` independent packs step by
+/// step: a single chain waits for its own latencies, several side by side keep the pipes busy.
+///   u ∈ (0, 1) and the quarter-turn angle have 52 random bits; the two top bits of b choose the quadrant,
+///   the others the angle in [−π/4, π/4) about its axis.
+template <int Chains>
+SLOWSDE_INLINE void box_muller(const WordLanes (&a)[Chains], const WordLanes (&b)[Chains],
+                               Pack<double, 8> (&n0)[Chains], Pack<double, 8> (&n1)[Chains]) {
   using P = Pack<double, 8>;
-  const auto unit = [](WordLanes w) {  // 52 random bits as a number in [1, 2)
+  const auto unit = [](WordLanes w) __attribute__((always_inline)) {  // a number in [1, 2)
     return P(bits_as<P::Vector>((w >> 12) | std::uint64_t{0x3ff0000000000000}));
   };
-  const P u = unit(a) - P(1.0 - 0x1p-53);  // in (0, 1)
-  const P square = P(-2.0) * log_of_normal(u);
-  const P radius = square * rsqrt(square);
-  // The two top bits choose the quadrant, the others the angle in [−π/4, π/4) about its axis.
-  const P angle = (unit(b << 2) - P(1.5)) * P(1.5707963267948966);
-  P s, c;
-  sin_cos_reduced(angle, s, c);
-  const IntVector<double, 8> q = bits_as<IntVector<double, 8>>(b >> 62);
-  const Mask<double, 8> swapped{(q & 1) != 0};
-  const WordLanes sign_c = bits_as<WordLanes>(((q + 1) >> 1) & 1) << 63;  // quadrants 1 and 2
-  const WordLanes sign_s = bits_as<WordLanes>(q >> 1) << 63;              // quadrants 2 and 3
-  const P x = select(swapped, s, c), y = select(swapped, c, s);
-  n0 = radius * P(bits_as<P::Vector>(bits_as<WordLanes>(x.v) ^ sign_c));
-  n1 = radius * P(bits_as<P::Vector>(bits_as<WordLanes>(y.v) ^ sign_s));
+  P radius[Chains], s[Chains], c[Chains];
+  SLOWSDE_EACH(g, Chains) radius[g] = unit(a[g]) - P(1.0 - 0x1p-53);
+  radius_of(radius);
+  SLOWSDE_EACH(g, Chains) s[g] = (unit(b[g] << 2) - P(1.5)) * P(1.5707963267948966);
+  sin_cos_reduced(s, c);
+  SLOWSDE_EACH(g, Chains) {
+    const IntVector<double, 8> q = bits_as<IntVector<double, 8>>(b[g] >> 62);
+    const Mask<double, 8> swapped{(q & 1) != 0};
+    const WordLanes sign_c = bits_as<WordLanes>(((q + 1) >> 1) & 1) << 63;  // quadrants 1 and 2
+    const WordLanes sign_s = bits_as<WordLanes>(q >> 1) << 63;              // quadrants 2 and 3
+    const P x = select(swapped, s[g], c[g]), y = select(swapped, c[g], s[g]);
+    n0[g] = radius[g] * P(bits_as<P::Vector>(bits_as<WordLanes>(x.v) ^ sign_c));
+    n1[g] = radius[g] * P(bits_as<P::Vector>(bits_as<WordLanes>(y.v) ^ sign_s));
+  }
 }
 
-/// The same in single precision from two 32-bit words per lane.
-SLOWSDE_INLINE void box_muller(WordVector<float, 16> a, WordVector<float, 16> b, Pack<float, 16>& n0,
-                               Pack<float, 16>& n1) {
+/// The same in single precision from two 32-bit words per lane: u ∈ (0, 1] from 32 bits, the angle from 23.
+template <int Chains>
+SLOWSDE_INLINE void box_muller(const WordVector<float, 16> (&a)[Chains],
+                               const WordVector<float, 16> (&b)[Chains], Pack<float, 16> (&n0)[Chains],
+                               Pack<float, 16> (&n1)[Chains]) {
   using P = Pack<float, 16>;
   using Words = WordVector<float, 16>;
-  const P u = fma(P(__builtin_convertvector(a, P::Vector)), P(0x1p-32), P(0x1p-33));  // in (0, 1]
-  const P square = max(P(-2.0) * log_of_normal(u), P(0.0));
-  const P radius = square * rsqrt(square);
-  const Words fraction = (b << 2) >> 9 | 0x3f800000u;
-  const P angle = (P(bits_as<P::Vector>(fraction)) - P(1.5 - 0x1p-24)) * P(1.5707963267948966);
-  P s, c;
-  sin_cos_reduced(angle, s, c);
-  const Words q = b >> 30;
-  const Mask<float, 16> swapped{bits_as<IntVector<float, 16>>((q & 1) != 0)};
-  const Words sign_c = ((q + 1) >> 1) << 31;
-  const Words sign_s = (q >> 1) << 31;
-  const P x = select(swapped, s, c), y = select(swapped, c, s);
-  n0 = radius * P(bits_as<P::Vector>(bits_as<Words>(x.v) ^ sign_c));
-  n1 = radius * P(bits_as<P::Vector>(bits_as<Words>(y.v) ^ sign_s));
+  P radius[Chains], s[Chains], c[Chains];
+  SLOWSDE_EACH(g, Chains)
+  radius[g] = fma(P(__builtin_convertvector(a[g], P::Vector)), P(0x1p-32), P(0x1p-33));
+  radius_of(radius);
+  SLOWSDE_EACH(g, Chains) {
+    const Words fraction = (b[g] << 2) >> 9 | 0x3f800000u;
+    s[g] = (P(bits_as<P::Vector>(fraction)) - P(1.5 - 0x1p-24)) * P(1.5707963267948966);
+  }
+  sin_cos_reduced(s, c);
+  SLOWSDE_EACH(g, Chains) {
+    const Words q = b[g] >> 30;
+    const Mask<float, 16> swapped{bits_as<IntVector<float, 16>>((q & 1) != 0)};
+    const Words sign_c = ((q + 1) >> 1) << 31;
+    const Words sign_s = (q >> 1) << 31;
+    const P x = select(swapped, s[g], c[g]), y = select(swapped, c[g], s[g]);
+    n0[g] = radius[g] * P(bits_as<P::Vector>(bits_as<Words>(x.v) ^ sign_c));
+    n1[g] = radius[g] * P(bits_as<P::Vector>(bits_as<Words>(y.v) ^ sign_s));
+  }
 }
 
 }  // namespace detail
@@ -196,9 +207,17 @@ class RandomPack {
         word3[g] = worker_word(worker[g]);
       }
       detail::philox_lanes(block, replica, word3, key_, c);
-#pragma GCC unroll 16
-      for (int g = 0; g < Chains; ++g)
-        detail::box_muller(join64(c[g][0], c[g][1]), join64(c[g][2], c[g][3]), out[g][0], out[g][1]);
+      detail::WordLanes a[Chains], b[Chains];
+      P n0[Chains], n1[Chains];
+      SLOWSDE_EACH(g, Chains) {
+        a[g] = join64(c[g][0], c[g][1]);
+        b[g] = join64(c[g][2], c[g][3]);
+      }
+      detail::box_muller(a, b, n0, n1);
+      SLOWSDE_EACH(g, Chains) {
+        out[g][0] = n0[g];
+        out[g][1] = n1[g];
+      }
     } else {
       detail::WordLanes replica[2 * Chains], c[2 * Chains][4];
       std::uint64_t blocks[2 * Chains];
@@ -209,12 +228,19 @@ class RandomPack {
         word3[g] = worker_word(worker[g / 2]);
       }
       detail::philox_lanes(blocks, replica, word3, key_, c);
-#pragma GCC unroll 16
-      for (int g = 0; g < Chains; ++g) {
-        const auto* even = c[2 * g];
-        const auto* odd = c[2 * g + 1];
-        detail::box_muller(join32(even[0], odd[0]), join32(even[1], odd[1]), out[g][0], out[g][1]);
-        detail::box_muller(join32(even[2], odd[2]), join32(even[3], odd[3]), out[g][2], out[g][3]);
+      detail::WordVector<float, 16> a[2 * Chains], b[2 * Chains];
+      P n0[2 * Chains], n1[2 * Chains];
+      SLOWSDE_EACH(g, 2 * Chains) {
+        const auto* even = c[g & ~1];
+        const auto* odd = c[g | 1];
+        const int first = 2 * (g % 2);
+        a[g] = join32(even[first], odd[first]);
+        b[g] = join32(even[first + 1], odd[first + 1]);
+      }
+      detail::box_muller(a, b, n0, n1);
+      SLOWSDE_EACH(g, 2 * Chains) {
+        out[g / 2][2 * (g % 2)] = n0[g];
+        out[g / 2][2 * (g % 2) + 1] = n1[g];
       }
     }
   }

@@ -63,20 +63,38 @@ struct Float<float> {
   static constexpr double exp_largest = 88.72283, exp_least = -104;
 };
 
-/// sin x and cos x for |x| ≤ π/4.
-template <class Real, int W>
-SLOWSDE_INLINE void sin_cos_reduced(Pack<Real, W> x, Pack<Real, W>& s, Pack<Real, W>& c) {
+// The pieces below work on `Chains` independent packs, each step for all of them before the next: one chain
+// alone would wait for the latency of every multiply-add.
+#define SLOWSDE_EACH(g, Chains) _Pragma("GCC unroll 16") for (int g = 0; g < Chains; ++g)
+
+/// result[g] = polynomial at x[g], by Horner's rule in fused steps; coefficients from the highest power down.
+template <class P, int Chains, std::size_t N>
+SLOWSDE_INLINE void horner(const P (&x)[Chains], const std::array<double, N>& coefficients,
+                           P (&result)[Chains]) {
+  SLOWSDE_EACH(g, Chains) result[g] = P(coefficients[0]);
+#pragma GCC unroll 32
+  for (std::size_t k = 1; k < N; ++k)
+    SLOWSDE_EACH(g, Chains) result[g] = fma(result[g], x[g], P(coefficients[k]));
+}
+
+/// s ← sin s, c ← cos s for |s| ≤ π/4.
+template <class Real, int W, int Chains>
+SLOWSDE_INLINE void sin_cos_reduced(Pack<Real, W> (&s)[Chains], Pack<Real, W> (&c)[Chains]) {
   using P = Pack<Real, W>;
   constexpr auto sin_series = inverse_factorials<Float<Real>::sin_terms>(3, 2, true);
   constexpr auto cos_series = inverse_factorials<Float<Real>::cos_terms>(4, 2, true);
-  const P z = x * x;
-  s = fma(-(x * z), horner(z, sin_series), x);                     // x − x³(1/3! − x²/5! + …)
-  c = fma(z * z, horner(z, cos_series), fma(z, P(-0.5), P(1.0)));  // 1 − x²/2 + x⁴(1/4! − x²/6! + …)
+  P z[Chains], p[Chains];
+  SLOWSDE_EACH(g, Chains) z[g] = s[g] * s[g];
+  horner(z, cos_series, p);
+  // 1 − x²/2 + x⁴(1/4! − x²/6! + …)
+  SLOWSDE_EACH(g, Chains) c[g] = fma(z[g] * z[g], p[g], fma(z[g], P(-0.5), P(1.0)));
+  horner(z, sin_series, p);
+  SLOWSDE_EACH(g, Chains) s[g] = fma(-(s[g] * z[g]), p[g], s[g]);  // x − x³(1/3! − x²/5! + …)
 }
 
-/// log x for positive normal x, without the checks of `log`.
-template <class Real, int W>
-SLOWSDE_INLINE Pack<Real, W> log_of_normal(Pack<Real, W> x) {
+/// x ← ln x for positive normal x, without the checks of `log`.
+template <class Real, int W, int Chains>
+SLOWSDE_INLINE void log_of_normal(Pack<Real, W> (&x)[Chains]) {
   using P = Pack<Real, W>;
   using Ints = IntVector<Real, W>;
   using F = Float<Real>;
@@ -84,35 +102,65 @@ SLOWSDE_INLINE Pack<Real, W> log_of_normal(Pack<Real, W> x) {
   // x = 2^e·m with m in [√½, √2): shifting the bits by those of √½ makes the carry choose e.
   const Int root_half_bits =
       sizeof(Real) == 8 ? static_cast<Int>(0x3fe6a09e667f3bcdLL) : static_cast<Int>(0x3f3504f3);
-  const Ints bits = bits_as<Ints>(x.v);
-  const Ints e = (bits - root_half_bits) >> F::mantissa;
-  const P m = bits_as<typename P::Vector>(bits - (e << F::mantissa));
-  const P exponent = __builtin_convertvector(e, typename P::Vector);
-  const P s = (m - P(1.0)) / (m + P(1.0));
-  const P z = s * s;
+  P exponent[Chains], s[Chains], z[Chains], p[Chains];
+  SLOWSDE_EACH(g, Chains) {
+    const Ints bits = bits_as<Ints>(x[g].v);
+    const Ints e = (bits - root_half_bits) >> F::mantissa;
+    const P m = bits_as<typename P::Vector>(bits - (e << F::mantissa));
+    exponent[g] = __builtin_convertvector(e, typename P::Vector);
+    s[g] = (m - P(1.0)) / (m + P(1.0));
+  }
+  SLOWSDE_EACH(g, Chains) z[g] = s[g] * s[g];
   constexpr auto series = log_series<F::log_terms>();
-  // log m = 2s + s³·series; the low part of e·ln 2 joins the small terms.
-  const P tail = fma(s * z, horner(z, series), exponent * P(F::ln2_low));
-  return fma(exponent, P(F::ln2_high), s + s + tail);
+  horner(z, series, p);
+  SLOWSDE_EACH(g, Chains) {
+    // log m = 2s + s³·series; the low part of e·ln 2 joins the small terms.
+    const P tail = fma(s[g] * z[g], p[g], exponent[g] * P(F::ln2_low));
+    x[g] = fma(exponent[g], P(F::ln2_high), s[g] + s[g] + tail);
+  }
+}
+
+/// y[g] = 1/√x[g]; see `rsqrt`.
+template <class Real, int W, int Chains>
+SLOWSDE_INLINE void rsqrt(const Pack<Real, W> (&x)[Chains], Pack<Real, W> (&y)[Chains]) {
+  using P = Pack<Real, W>;
+  using Ints = IntVector<Real, W>;
+  using Int = SignedOf<Real>;
+  constexpr bool wide = sizeof(Real) == 8;
+  const Int magic = wide ? static_cast<Int>(0x5fe6eb50c7b537a9LL) : static_cast<Int>(0x5f3759df);
+  P half_x[Chains];
+  SLOWSDE_EACH(g, Chains) {
+    y[g] = bits_as<typename P::Vector>(magic - (bits_as<Ints>(x[g].v) >> 1));
+    half_x[g] = P(0.5) * x[g];
+  }
+#pragma GCC unroll 4
+  for (int step = 0; step < (wide ? 4 : 3); ++step)
+    SLOWSDE_EACH(g, Chains) y[g] = fma(y[g], fma(-(half_x[g] * y[g]), y[g], P(0.5)), y[g]);
+}
+
+/// u ← √(−2 ln u), the radius of Box–Muller, for 0 < u ≤ 1.
+template <class Real, int W, int Chains>
+SLOWSDE_INLINE void radius_of(Pack<Real, W> (&u)[Chains]) {
+  using P = Pack<Real, W>;
+  P root[Chains];
+  log_of_normal(u);
+  // ln u is rounded to ≤ 0 but for u = 1 in single precision, where −0 would do as well.
+  SLOWSDE_EACH(g, Chains) u[g] = max(P(-2.0) * u[g], P(0.0));
+  rsqrt(u, root);
+  SLOWSDE_EACH(g, Chains) u[g] = u[g] * root[g];
 }
 
 }  // namespace detail
 
 /// 1/√x for positive normal x; a large finite number at 0, so that x·rsqrt(x) is 0 there. Newton's iteration
-/// y ← y + y(½ − ½x·y²) from the halved exponent: multiplications only, where √ and / would queue for the one divider.
-/// Error ≤ 2 ulp.
+/// y ← y + y(½ − ½x·y²) from the halved exponent: multiplications only, where √ and / would queue for the one
+/// divider. Error ≤ 2 ulp.
 template <class Real, int W>
 SLOWSDE_INLINE Pack<Real, W> rsqrt(Pack<Real, W> x) {
-  using P = Pack<Real, W>;
-  using Ints = detail::IntVector<Real, W>;
-  using Int = detail::SignedOf<Real>;
-  constexpr bool wide = sizeof(Real) == 8;
-  const Int magic = wide ? static_cast<Int>(0x5fe6eb50c7b537a9LL) : static_cast<Int>(0x5f3759df);
-  P y = detail::bits_as<typename P::Vector>(magic - (detail::bits_as<Ints>(x.v) >> 1));
-  const P half_x = P(0.5) * x;
-#pragma GCC unroll 4
-  for (int step = 0; step < (wide ? 4 : 3); ++step) y = fma(y, fma(-(half_x * y), y, P(0.5)), y);
-  return y;
+  const Pack<Real, W> in[1] = {x};
+  Pack<Real, W> out[1];
+  detail::rsqrt(in, out);
+  return out[0];
 }
 inline double rsqrt(double x) { return 1 / std::sqrt(x); }
 
@@ -142,7 +190,9 @@ template <class Real, int W>
 SLOWSDE_INLINE Pack<Real, W> log(Pack<Real, W> x) {
   using P = Pack<Real, W>;
   constexpr Real infinity = std::numeric_limits<Real>::infinity();
-  const P result = detail::log_of_normal(x);
+  P result_of[1] = {x};
+  detail::log_of_normal(result_of);
+  const P result = result_of[0];
   const P least(std::numeric_limits<Real>::min());
   P fixed =
       select(x < least, select(x < P(0.0), P(std::numeric_limits<Real>::quiet_NaN()), P(-infinity)), result);
@@ -161,8 +211,9 @@ SLOWSDE_INLINE void sin_cos(Pack<Real, W> x, Pack<Real, W>& sine, Pack<Real, W>&
   P r = fma(n, P(-F::half_pi[0]), x);
   r = fma(n, P(-F::half_pi[1]), r);
   r = fma(n, P(-F::half_pi[2]), r);
-  P s, c;
-  detail::sin_cos_reduced(r, s, c);
+  P s_of[1] = {r}, c_of[1];
+  detail::sin_cos_reduced(s_of, c_of);
+  const P s = s_of[0], c = c_of[0];
   const Ints q = __builtin_convertvector(n.v, Ints);
   const Mask<Real, W> swapped{(q & 1) != 0};
   const Mask<Real, W> sine_negative{(q & 2) != 0};

@@ -71,17 +71,17 @@ class NormalRow<double> {
   /// The lanes of one Box–Muller transform are eight blocks of this trajectory.
   void fill(std::uint64_t which) {
     held_ = which;
-    detail::WordLanes a, b;
+    detail::WordLanes a[1], b[1];
     for (std::size_t l = 0; l < 8; ++l) {
       const auto w = random_words(seed_, stream_, trajectory_, worker_, which * 8 + l);
-      a[l] = (static_cast<std::uint64_t>(w[0]) << 32) | w[1];
-      b[l] = (static_cast<std::uint64_t>(w[2]) << 32) | w[3];
+      a[0][l] = (static_cast<std::uint64_t>(w[0]) << 32) | w[1];
+      b[0][l] = (static_cast<std::uint64_t>(w[2]) << 32) | w[3];
     }
-    Pack<double> even, odd;
+    Pack<double> even[1], odd[1];
     detail::box_muller(a, b, even, odd);
     for (int l = 0; l < 8; ++l) {
-      numbers_[2 * l] = even[l];
-      numbers_[2 * l + 1] = odd[l];
+      numbers_[2 * l] = even[0][l];
+      numbers_[2 * l + 1] = odd[0][l];
     }
   }
 

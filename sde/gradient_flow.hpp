@@ -21,7 +21,7 @@ namespace slowsde {
 
 struct GradientFlowOptions {
   double tolerance = 1e-10;       ///< error per step of the embedded pair, relative to 1 + |x_i|
-  double switch_distance = 1e-5;  ///< distance to Γ at which the expansion takes over; its error is O(cube)
+  double switch_distance = 1e-4;  ///< distance to Γ at which the expansion takes over; its error is O(cube)
   double residual = 1e-10;        ///< largest |∇L| of a converged point, relative to λ_max
   int max_steps = 100000;         ///< accepted and rejected steps of the flow
 

@@ -30,7 +30,8 @@ class QuasiStaticQsr {
         stepper_(Scheme{}, worker) {}
 
   /// One round of length min(α², until − t) from ζ at slow time t; advances t and `step`, the address of the
-  /// noise.
+  /// noise. A round that `until` cuts ends in an average like any other, so only the end of a run or
+  /// multiples of α² leave the process as it is.
   void round(double* zeta, double& t, double until, BrownianPath<double>& path, std::uint64_t& step,
              RetractionReport& report) {
     const auto d = static_cast<std::size_t>(sde_.dim());

@@ -17,6 +17,7 @@ double random(std::uint64_t index) { return normal_at(5, Stream::initial, 0, 0, 
 GradientFlowOptions sharp() {
   GradientFlowOptions options;
   options.tolerance = 1e-13;
+  options.switch_distance = 1e-5;
   return options;
 }
 
