@@ -3,24 +3,25 @@
 // built with the same flags.
 #include <chrono>
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
 #include <random>
 #include <thread>
 #include <vector>
 
+#include "slowsde/experiments/benchmarks.hpp"
+
+namespace slowsde {
 namespace {
 
-struct Moments {
+struct Sums {
   double sum = 0, sum_squares = 0;
 };
 
 template <class Real>
-Moments simulate(int replicas, int workers, int local_steps, int rounds, Real eta, Real sigma, Real x0,
-                 unsigned long seed) {
+Sums simulate_plain(int replicas, int workers, int local_steps, int rounds, Real eta, Real sigma, Real x0,
+                    unsigned long seed) {
   std::mt19937_64 generator(seed);
   std::normal_distribution<Real> normal;
-  Moments moments;
+  Sums moments;
   std::vector<Real> x(static_cast<std::size_t>(workers)), y(static_cast<std::size_t>(workers));
   for (int replica = 0; replica < replicas; ++replica) {
     Real mean_x = x0, mean_y = 0;
@@ -49,15 +50,15 @@ Moments simulate(int replicas, int workers, int local_steps, int rounds, Real et
 }
 
 template <class Real>
-void run(int replicas, int threads) {
+W1Measurement run(int replicas, int threads) {
   const auto begin = std::chrono::steady_clock::now();
-  std::vector<Moments> parts(static_cast<std::size_t>(threads));
+  std::vector<Sums> parts(static_cast<std::size_t>(threads));
   std::vector<std::thread> pool;
   for (int t = 0; t < threads; ++t)
     pool.emplace_back([&, t] {
       const int share = replicas * (t + 1) / threads - replicas * t / threads;
-      parts[static_cast<std::size_t>(t)] = simulate<Real>(share, 8, 100, 20, Real(0.01), Real(1), Real(1.5),
-                                                          1000u + static_cast<unsigned long>(t));
+      parts[static_cast<std::size_t>(t)] = simulate_plain<Real>(
+          share, 8, 100, 20, Real(0.01), Real(1), Real(1.5), 1000u + static_cast<unsigned long>(t));
     });
   for (auto& thread : pool) thread.join();
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -68,25 +69,13 @@ void run(int replicas, int threads) {
   }
   const double mean = sum / replicas,
                variance = (squares / replicas - mean * mean) * replicas / (replicas - 1.0);
-  std::printf("%.9g %.9g %.9g %.9g\n", seconds, 8.0 * 2000 * replicas / seconds, mean,
-              std::sqrt(variance / replicas));
+  return {seconds, mean, std::sqrt(variance / replicas)};
 }
 
 }  // namespace
 
-/// Usage: w1_plain f32|f64 replicas threads; prints: seconds, worker-steps/s, mean of x, its standard error.
-int main(int argc, char** argv) {
-  if (argc != 4) {
-    std::fprintf(stderr, "usage: w1_plain f32|f64 replicas threads\n");
-    return 2;
-  }
-  const int replicas = std::atoi(argv[2]), threads = std::atoi(argv[3]);
-  if (replicas < 2 || threads < 1) {
-    std::fprintf(stderr, "w1_plain: replicas >= 2 and threads >= 1 required\n");
-    return 2;
-  }
-  if (argv[1][1] == '3')
-    run<float>(replicas, threads);
-  else
-    run<double>(replicas, threads);
+W1Measurement w1_plain(bool single_precision, int replicas, int threads) {
+  return single_precision ? run<float>(replicas, threads) : run<double>(replicas, threads);
 }
+
+}  // namespace slowsde

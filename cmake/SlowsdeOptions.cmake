@@ -1,7 +1,6 @@
 # Build options and the flags that every slowsde translation unit, and every user of its templates, must share.
 
 option(SLOWSDE_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
-option(SLOWSDE_BUILD_BENCH "Build the benchmark programs" ${PROJECT_IS_TOP_LEVEL})
 option(SLOWSDE_SANITIZE "Address and undefined-behaviour sanitizers" OFF)
 option(SLOWSDE_CUDA "CUDA kernels" OFF)
 set(SLOWSDE_MARCH "native" CACHE STRING "-march= of the step loops; empty for the compiler's portable default")

@@ -40,8 +40,8 @@ std::unique_ptr<ExperimentProblem> make_digits(ConfigTable& table) {
   DigitsRecipe digits;
   digits.centre = table.get<bool>("centre", digits.centre);
   NetworkRecipe recipe = read_network(table, 64, 10, {40});
-  return std::make_unique<LargeProblem<MlpFit>>(MlpFit(recipe.shape, digits_regression(file, indices, digits)),
-                                                std::move(recipe.initial));
+  return std::make_unique<LargeProblem<MlpFit>>(
+      MlpFit(recipe.shape, digits_regression(file, indices, digits)), std::move(recipe.initial));
 }
 
 std::unique_ptr<ExperimentProblem> make_teacher_student(ConfigTable& table) {

@@ -41,7 +41,7 @@ class ProblemBase : public ExperimentProblem {
   }
 
   std::vector<std::string> observables() const override {
-    return {"x0 ... x<d-1>", "norm", "angle", "loss", "trace", "lambda_max"};
+    return {"x0 ... x<d-1>", "log_x0 ...", "norm", "angle", "loss", "trace", "lambda_max"};
   }
 
   void check_observables(const std::vector<std::string>& names) const override {
@@ -52,8 +52,9 @@ class ProblemBase : public ExperimentProblem {
                                     " components");
       if (j < 0 && name != "norm" && name != "angle" && name != "loss" && name != "trace" &&
           name != "lambda_max")
-        throw std::invalid_argument("unknown observable '" + name +
-                                    "'; there are: x0, x1, ..., norm, angle, loss, trace, lambda_max");
+        throw std::invalid_argument(
+            "unknown observable '" + name +
+            "'; there are: x0, x1, ..., log_x0, ..., norm, angle, loss, trace, lambda_max");
       if (name == "angle" && dim() < 2) throw std::invalid_argument("observable angle needs two components");
     }
   }
@@ -63,7 +64,7 @@ class ProblemBase : public ExperimentProblem {
       const std::string& name = names[m];
       const int j = component(name);
       if (j >= 0)
-        out[m] = theta[j];
+        out[m] = name[0] == 'l' ? std::log(std::abs(theta[j])) : theta[j];
       else if (name == "norm")
         out[m] = Eigen::Map<const Eigen::VectorXd>(theta, dim()).norm();
       else if (name == "angle")
@@ -90,12 +91,13 @@ class ProblemBase : public ExperimentProblem {
   }
 
  private:
-  /// j of "x<j>", −1 for another name.
+  /// j of "x<j>" and of "log_x<j>", ln|x_j|; −1 for another name.
   static int component(const std::string& name) {
-    if (name.size() < 2 || name[0] != 'x') return -1;
+    const std::size_t digits = name.rfind("log_x", 0) == 0 ? 5 : 1;
+    if (name.size() <= digits || (digits == 1 && name[0] != 'x')) return -1;
     int j = -1;
     const auto end = name.data() + name.size();
-    const auto parsed = std::from_chars(name.data() + 1, end, j);
+    const auto parsed = std::from_chars(name.data() + digits, end, j);
     return parsed.ec == std::errc() && parsed.ptr == end && j >= 0 ? j : -1;
   }
 

@@ -1,5 +1,6 @@
 #include "slowsde/experiments/registry.hpp"
 
+#include "slowsde/experiments/benchmarks.hpp"
 #include "slowsde/experiments/builtin_problems.hpp"
 #include "slowsde/experiments/ensemble.hpp"
 #include "slowsde/experiments/ensemble_models.hpp"
@@ -50,6 +51,7 @@ Registry builtin_registry() {
   add_surface_problems(registry);
   add_matrix_problems(registry);
   add_network_problems(registry);
+  add_benchmarks(registry);
   add_moments(registry);
   add_names(registry.models, theory_catalogue());
   add_names(registry.rules, sync_rule_catalogue());
@@ -63,6 +65,7 @@ Registry builtin_registry() {
                                 {"milstein", "strong order 1, Ito, diagonal noise (library)"},
                                 {"heun", "weak order 1, Stratonovich (library)"}});
   add_names(registry.observables, {{"x0, x1, ...", "a component"},
+                                   {"log_x0, ...", "logarithm of its absolute value"},
                                    {"norm", "Euclidean norm"},
                                    {"angle", "atan2(x1, x0)"},
                                    {"loss", "training loss"},
