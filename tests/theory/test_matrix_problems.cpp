@@ -1,0 +1,215 @@
+// ctest-labels: theory
+// Matrix factorization and matrix sensing under label noise: the slow flow ends at the balanced
+// factorization, the iterates fall as predicted, and without label noise an interpolator is a fixed point.
+#include <doctest/doctest.h>
+
+#include <Eigen/Dense>
+#include <cmath>
+#include <memory>
+#include <vector>
+
+#include "slowsde/optim/finite_step_moment.hpp"
+#include "slowsde/optim/local_sgd.hpp"
+#include "slowsde/optim/psi_moment.hpp"
+#include "slowsde/optim/qsr_moment.hpp"
+#include "slowsde/optim/sampling_moment.hpp"
+#include "slowsde/optim/sgd_moment.hpp"
+#include "slowsde/problems/least_squares_adaptor.hpp"
+#include "slowsde/problems/matrix_factorization.hpp"
+#include "slowsde/problems/matrix_sensing.hpp"
+#include "slowsde/sde/manifold_flow.hpp"
+#include "slowsde/sde/residual_flow.hpp"
+#include "slowsde/sde/statistics.hpp"
+#include "tests/support/interpolating_network.hpp"
+#include "tests/support/tolerance.hpp"
+
+using namespace slowsde;
+using Eigen::MatrixXd;
+using Eigen::VectorXd;
+
+namespace {
+
+constexpr int width = native_width<double>;
+
+/// Ends of `replicas` runs of Local SGD from θ.
+template <NoiseKind Kind, class P>
+std::vector<VectorXd> run(const P& problem, const VectorXd& theta, const Round& round, std::int64_t steps,
+                          double sigma, std::uint64_t seed, int replicas) {
+  LocalSgd algorithm;
+  algorithm.workers = round.workers;
+  algorithm.local_batch = round.local_batch;
+  algorithm.lr = LearningRate::constant(round.eta);
+  algorithm.rule = std::make_shared<ConstantRule>(round.local_steps);
+  algorithm.total_steps = steps;
+  GradientSource source;
+  source.seed = seed;
+  source.noise = {.kind = Kind, .label_sigma = sigma};
+  source.local_batch = round.local_batch;
+  std::vector<VectorXd> ends;
+  for (int first = 0; first < replicas; first += width) {
+    LocalSgdPack<P, double, Kind> pack(problem, algorithm, source, static_cast<std::uint64_t>(first));
+    pack.run(theta.data(), {{steps, 0}}, [&](int, const Pack<double>* x) {
+      for (int l = 0; l < width; ++l) {
+        VectorXd end(theta.size());
+        for (int j = 0; j < end.size(); ++j) end[j] = x[j][l];
+        ends.push_back(end);
+      }
+    });
+  }
+  return ends;
+}
+
+VectorXd start_of(const std::vector<double>& raw) {
+  return Eigen::Map<const VectorXd>(raw.data(), static_cast<Eigen::Index>(raw.size()));
+}
+
+/// Compares the fall of tr 𝓗 of Φ(θ) over slow time T with the finite-step (or sampling) prediction, and
+/// shows that it is not ψ ≡ 0's, ψ ≡ 1's (B_loc for B), or 1/n dropped.
+template <NoiseKind Kind, class P>
+void check_fall(const P& problem, const VectorXd& start, const Round& round, double T, double sigma,
+                int replicas, const SecondMoment& right) {
+  const LeastSquaresModelOf<P> model(problem);
+  const auto steps = static_cast<std::int64_t>(std::llround(T / (round.eta * round.eta)));
+  const double begin = problem.trace_on_manifold(start.data());
+  Moments fall;
+  for (const VectorXd& theta : run<Kind>(problem, start, round, steps, sigma, 31, replicas)) {
+    const FlowResult end = gradient_flow_limit(model, theta);
+    CHECK(end.converged);
+    fall.add(begin - problem.trace_on_manifold(end.point.data()));
+  }
+  CHECK(fall.diverged == 0);
+  const auto predicted = [&](const SecondMoment& moment, const Round& of) {
+    const double t = T * of.eta * of.eta / (round.eta * round.eta);
+    const auto flow =
+        manifold_flow(model, start, moment, sigma, [&](double) { return of; }, {0, t}, {.tolerance = 1e-6});
+    CHECK(flow.converged);
+    return begin - flow.records.back().trace;
+  };
+  const auto z = [&](double value) { return test::zscore(fall.mean, value, fall.standard_error()); };
+  const double expected = predicted(right, round), without = predicted(SgdMoment(), round),
+               full = predicted(QsrMoment(), round), psi = predicted(PsiMoment(), round);
+  MESSAGE("H = " << round.local_steps << ": trace " << begin << " falls by " << fall.mean << " +- "
+                 << fall.standard_error() << "; " << right.name() << " " << expected << ", psi " << psi
+                 << ", psi = 0 " << without << ", psi = 1 " << full);
+  CHECK(z(expected) <= 4);
+  if (right.sampling_weight(round, problem.samples()) > 0) {
+    const double finite = predicted(FiniteStepMoment(), round);
+    MESSAGE("without the feedback of sampling: " << finite);
+    CHECK(z(finite) >= 5);
+  }
+  CHECK(z(full) >= 5);
+  if (round.local_steps > 1) CHECK(z(without) >= 5);
+  if (round.local_steps > 1) {
+    Round shorter = round;
+    shorter.local_steps /= 2;  // ψ(ηHλ) for ψ(2ηHλ)
+    CHECK(z(predicted(right, shorter)) >= 5);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("the slow flow of matrix factorization ends balanced, at the least trace 2√(pq)|M|_*") {
+  for (const RandomLowRank& recipe : {RandomLowRank{5, 3, 3, 1}, RandomLowRank{3, 4, 3, 2}}) {
+    const MatrixFactorization problem(recipe, 3);
+    const LeastSquaresModelOf<MatrixFactorization> model(problem);
+    const int p = problem.rows(), q = problem.cols(), r = problem.inner();
+    const Eigen::Map<const Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>> M(
+        problem.matrix().data(), p, q);
+    const double nuclear = Eigen::JacobiSVD<MatrixXd>(M).singularValues().sum();
+    const double least = 2 * std::sqrt(static_cast<double>(p) * q) * nuclear;
+    CHECK(test::near_relative(problem.least_trace(), least, 1e-12));
+    // The problem's own start moves along one-parameter rescalings only; a turned and sheared one does not.
+    VectorXd start = start_of(problem.default_start());
+    MatrixXd shear = MatrixXd::Identity(r, r);
+    shear(0, 1) = 0.7;
+    shear(2, 0) = -0.4;
+    Eigen::Map<Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>> U0(start.data(), p, r),
+        V0(start.data() + p * r, q, r);
+    U0 = (U0 * shear).eval();
+    V0 = (V0 * shear.inverse().transpose()).eval();
+
+    const Round round{.eta = 1e-3, .local_steps = 1000, .workers = 4, .local_batch = 1};
+    const auto imbalance = [&](const VectorXd& theta) {
+      const Eigen::Map<const Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>> U(
+          theta.data(), p, r),
+          V(theta.data() + p * r, q, r);
+      return (q * U.transpose() * U - p * V.transpose() * V).norm();
+    };
+    CHECK(imbalance(start) > 5);
+    for (const bool qsr : {false, true}) {
+      const SgdMoment sgd;
+      const QsrMoment local;
+      const SecondMoment& moment = qsr ? static_cast<const SecondMoment&>(local) : sgd;
+      const double K = qsr ? round.workers : 1;
+      const auto flow = manifold_flow(model, start, moment, 1, [&](double) { return round; },
+                                      {0, 1 / K, 4 / K, 16 / K, 64 / K}, {.tolerance = 1e-7});
+      CAPTURE(flow.reason);
+      REQUIRE(flow.converged);
+      for (std::size_t k = 1; k < flow.records.size(); ++k) {
+        CHECK(flow.records[k].trace >= least * (1 - 1e-9));
+        CHECK(flow.records[k].trace <= flow.records[k - 1].trace * (1 + 1e-9));
+      }
+      const ManifoldRecord& end = flow.records.back();
+      MESSAGE("tr " << flow.records.front().trace << " -> " << end.trace << ", least " << least
+                    << "; imbalance " << imbalance(start) << " -> " << imbalance(end.point));
+      CHECK(test::near_relative(end.trace, least, 1e-6));
+      CHECK(imbalance(end.point) < 1e-4);
+      // wrong: balanced without the dimensions, UᵀU = VᵀV
+      const Eigen::Map<const Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>> U(
+          end.point.data(), p, r),
+          V(end.point.data() + p * r, q, r);
+      CHECK((U.transpose() * U - V.transpose() * V).norm() > 0.1);
+    }
+  }
+}
+
+TEST_CASE("the iterates of matrix factorization fall as the finite-step theory says") {
+  const MatrixFactorization problem(RandomLowRank{4, 3, 3, 1}, 3);
+  const VectorXd start = start_of(problem.default_start());
+  for (const std::int64_t H : {1, 100})
+    check_fall<NoiseKind::label>(problem, start,
+                                 {.eta = 0.005, .local_steps = H, .workers = 4, .local_batch = 1}, 0.1, 0.1,
+                                 160, FiniteStepMoment());
+}
+
+TEST_CASE("the iterates of matrix sensing with minibatches fall as the sampling-corrected theory says") {
+  const MatrixSensing problem(RandomSensing{{4, 4, 1, 1}, 6}.generate(), 2);
+  const VectorXd start = start_of(problem.default_start());
+  for (const std::int64_t H : {1, 50})
+    check_fall<NoiseKind::minibatch>(problem, start,
+                                     {.eta = 0.004, .local_steps = H, .workers = 4, .local_batch = 2}, 0.1,
+                                     0.1, 640, SamplingMoment());
+}
+
+TEST_CASE("without label noise an interpolator of a nonlinear model stays where it is; with it, it moves") {
+  const test::InterpolatingNetwork net({3, 4, 2}, 4, 610);
+  const Round round{.eta = 0.02, .local_steps = 10, .workers = 2, .local_batch = 1};
+  const auto distances = [&](const auto& problem, const VectorXd& start, double sigma) {
+    Moments distance;
+    for (const VectorXd& end : run<NoiseKind::minibatch>(problem, start, round, 5000, sigma, 41, 32))
+      distance.add((end - start).norm());
+    CHECK(distance.diverged == 0);
+    return distance;
+  };
+  const MatrixSensing sensing(RandomSensing{{4, 4, 1, 1}, 6}.generate(), 2);
+  // an interpolator of the sensing problem to the last bit of its arithmetic: residual < 1e-14
+  const LeastSquaresModelOf<MatrixSensing> model(sensing);
+  const VectorXd sensing_start =
+      retract(model, start_of(sensing.default_start()), {.residual_tolerance = 1e-13}).point;
+  // minibatches of both are drawn, so gradients of single samples vanish, not only their mean
+  CHECK(distances(net.fit, net.theta, 0).mean < 1e-12);
+  CHECK(distances(sensing, sensing_start, 0).mean < 1e-11);
+  for (const Moments& moved :
+       {distances(net.fit, net.theta, 0.05), distances(sensing, sensing_start, 0.05)}) {
+    CHECK(moved.mean / moved.standard_error() >= 5);
+    CHECK(moved.mean > 1e-3);
+  }
+  // And the slow drift is zero where Σ is, at a point where label noise has one: the theory's half of it.
+  GramGeometry geometry(net.model);
+  geometry.move_to(net.theta);
+  CHECK(geometry.slow_drift(SamplingMoment(), round, 0).value.norm() == 0);
+  CHECK(geometry.slow_drift(SamplingMoment(), round, 0.05).value.norm() > 1e-6);
+  // Off Γ minibatches do move it, label noise or not: the fixed point is Γ, not a frozen simulator.
+  const VectorXd off = net.theta + 0.05 * test::normal_vector(net.model.dim(), 8);
+  CHECK(distances(net.fit, off, 0).mean > 1e-3);
+}
