@@ -107,8 +107,8 @@ struct Series {
 /// Runs `batches` independent pieces, each of which records `width` replicas at every point, and reduces them
 /// in order. simulate(batch, record) must depend on nothing but the batch.
 template <class Simulate>
-void reduce(Series& series, const Plan& plan, RunContext& context, std::size_t batches, int width,
-            int replicas, double work_per_batch, bool project, Simulate simulate) {
+void reduce(Series& series, const Plan& plan, RunContext& context, int threads, std::size_t batches,
+            int width, int replicas, double work_per_batch, bool project, Simulate simulate) {
   const std::size_t P = series.points.size(), M = plan.run.observables.size();
   const int kept = series.deterministic ? 0 : plan.run.samples;
   struct Slot {
@@ -157,7 +157,7 @@ void reduce(Series& series, const Plan& plan, RunContext& context, std::size_t b
     context.progress.add(work_per_batch);
   };
   const auto chunk = static_cast<std::size_t>(plan.run.chunk);
-  parallel_for(context.threads, (batches + chunk - 1) / chunk, [&](std::size_t index) {
+  parallel_for(threads, (batches + chunk - 1) / chunk, [&](std::size_t index) {
     for (std::size_t batch = index * chunk; batch < std::min(batches, (index + 1) * chunk); ++batch)
       run_batch(batch);
   });
@@ -202,14 +202,16 @@ Series run_iterates(const Plan& plan, const AlgorithmConfig& config, RunContext&
   const auto batches = static_cast<std::size_t>((plan.run.replicas + width - 1) / width);
   check_address(static_cast<std::uint64_t>(plan.run.replicas),
                 static_cast<std::uint64_t>(run.algorithm.workers));
-  reduce(series, plan, context, batches, width, plan.run.replicas, iterate_work(plan, config) * width,
-         plan.run.project, [&](std::size_t batch, const RecordStates& record) {
+  reduce(series, plan, context, context.threads, batches, width, plan.run.replicas,
+         iterate_work(plan, config) * width, plan.run.project,
+         [&](std::size_t batch, const RecordStates& record) {
            plan.problem->simulate(run, batch * static_cast<std::uint64_t>(width), record);
          });
   return series;
 }
 
-Series run_model(const Plan& plan, const ModelConfig& model, const Series& modelled, RunContext& context) {
+Series run_model(const Plan& plan, const ModelConfig& model, const Series& modelled, RunContext& context,
+                 int threads) {
   Series series;
   series.name = model.name;
   series.of = model.of;
@@ -221,7 +223,7 @@ Series run_model(const Plan& plan, const ModelConfig& model, const Series& model
   series.deterministic = run.deterministic;
   const int replicas = run.deterministic ? 1 : model.replicas;
   const auto batches = static_cast<std::size_t>((replicas + run.width - 1) / run.width);
-  reduce(series, plan, context, batches, run.width, replicas,
+  reduce(series, plan, context, threads, batches, run.width, replicas,
          model_work(model, times, *plan.problem) * run.width, plan.run.project && run.project, run.simulate);
   return series;
 }
@@ -398,14 +400,28 @@ Result EnsembleExperiment::run(ConfigTable& config, RunContext& context) const {
     context.progress.label(iterates.name);
     all.push_back(run_iterates(plan, iterates, context));
   }
-  for (const ModelConfig& model : plan.models) {
-    context.progress.label(model.name);
-    const auto modelled =
-        std::find_if(all.begin(), all.end(), [&](const Series& s) { return s.name == model.of; });
-    // A copy: the vector may move while the model is added.
-    const Series source = *modelled;
-    all.push_back(run_model(plan, model, source, context));
+  const std::vector<Series> iterates = all;
+  std::vector<Series> models(plan.models.size());
+  const auto run_one = [&](std::size_t m, int threads) {
+    const auto modelled = std::find_if(iterates.begin(), iterates.end(),
+                                       [&](const Series& s) { return s.name == plan.models[m].of; });
+    models[m] = run_model(plan, plan.models[m], *modelled, context, threads);
+  };
+  // An ODE is one trajectory and keeps one thread busy: ODEs run beside each other, ensembles one after the
+  // other.
+  std::vector<std::size_t> odes, ensembles;
+  for (std::size_t m = 0; m < plan.models.size(); ++m)
+    (plan.models[m].theory != "conventional-sde" && plan.problem->deterministic(plan.models[m].slow)
+         ? odes
+         : ensembles)
+        .push_back(m);
+  if (!odes.empty()) context.progress.label("models");
+  parallel_for(context.threads, odes.size(), [&](std::size_t j) { run_one(odes[j], 1); });
+  for (const std::size_t m : ensembles) {
+    context.progress.label(plan.models[m].name);
+    run_one(m, context.threads);
   }
+  all.insert(all.end(), models.begin(), models.end());
   Result result = assemble(plan, all);
   for (const Series& s : all) {
     const auto total = s.deterministic ? 1 : static_cast<long long>(s.replicas.back() + s.diverged.back());

@@ -16,6 +16,15 @@ std::uint64_t seed_of(const std::string& name, std::uint64_t seed) {
   return hash;
 }
 
+/// Whether all rounds are alike but for a last one that the end of the run cuts short.
+bool steady(const RoundClock& clock, double slow_time_per_step) {
+  if (clock.changes().size() == 1) return true;
+  if (clock.changes().size() > 2) return false;
+  const Round &first = clock(0), &last = clock(clock.end());
+  const double length = last.eta * last.eta * static_cast<double>(last.local_steps) * slow_time_per_step;
+  return last.local_steps < first.local_steps && clock.end() - clock.changes()[1] < 1.5 * length;
+}
+
 }  // namespace
 
 std::vector<std::pair<std::string, std::string>> theory_catalogue() {
@@ -42,18 +51,29 @@ ModelConfig read_model(ConfigTable table, const Registry& registry,
   model.theory = table.one_of("theory", theories, "slow-sde");
   model.replicas = table.at_least<int>("replicas", 2, default_replicas);
   const Round& first = algorithm.round_at_start;
+  const RoundClock clock(algorithm.algorithm.lr, *algorithm.algorithm.rule, algorithm.algorithm.total_steps,
+                         first, algorithm.slow_time_per_step);
+  const bool one_round_for_all = steady(clock, algorithm.slow_time_per_step);
 
   if (model.theory == "conventional-sde") {
     const LearningRateParams& rate = algorithm.algorithm.lr.params();
     table.check("theory", rate.shape == LearningRateShape::constant && rate.warmup_steps == 0,
                 "needs a constant learning rate");
     table.check("theory", algorithm.algorithm.momentum == 0, "has no momentum");
+    table.check("theory", one_round_for_all, "needs the same number of local steps in every round");
     model.conventional.noise = noise;
     model.conventional.round = first;
     model.conventional.local = table.get<bool>("local", first.local_steps > 1);
+    // SVAG follows the SDE at the learning rate η of which its steps are the ℓ-th part.
+    const int svag = algorithm.algorithm.svag;
+    model.conventional.round.eta *= svag;
+    if (model.conventional.local) {
+      table.check("theory", first.local_steps % svag == 0, "needs local steps that are a multiple of svag");
+      model.conventional.round.local_steps /= svag;
+    }
     model.dt = table.positive<double>("dt", 0.05);
     model.conventional.dt = model.dt;
-    model.steps_per_slow_time = 1 / (first.eta * model.dt);
+    model.steps_per_slow_time = 1 / (model.conventional.round.eta * model.dt);
     return model;
   }
 
@@ -66,13 +86,16 @@ ModelConfig read_model(ConfigTable table, const Registry& registry,
   } else if (model.theory == "closed-form") {
     slow.theory = SlowTheory::label_noise_flow;
     table.check("theory", noise.kind != NoiseKind::gaussian, "needs label noise");
+    table.check("theory", one_round_for_all, "needs the same learning rate and local steps in every round");
   }
   const std::string default_moment = slow.theory == SlowTheory::quasi_static ? "sgd" : "psi";
   slow.moment = table.checked([&] {
     return choose(table, "moment", registry.moments, default_moment)->make(algorithm.algorithm, noise);
   });
-  slow.round = RoundClock(algorithm.algorithm.lr, *algorithm.algorithm.rule, algorithm.algorithm.total_steps,
-                          first, algorithm.slow_time_per_step);
+  if (slow.theory == SlowTheory::label_noise_flow)
+    table.check("moment", slow.moment->sampling_weight(first, 1 << 30) == 0,
+                "feeds sampling noise back, which the closed form leaves out");
+  slow.round = clock;
   if (slow.theory != SlowTheory::label_noise_flow) {
     slow.gram = table.one_of("geometry", {"auto", "dense", "gram"}, "auto") == "gram";
     slow.scheme =

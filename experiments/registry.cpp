@@ -1,5 +1,7 @@
 #include "slowsde/experiments/registry.hpp"
 
+#include <stdexcept>
+
 #include "slowsde/experiments/benchmarks.hpp"
 #include "slowsde/experiments/builtin_problems.hpp"
 #include "slowsde/experiments/ensemble.hpp"
@@ -32,12 +34,14 @@ void add_names(EntryCatalogue<Entry>& catalogue,
 
 void add_moments(Registry& registry) {
   for (const CatalogueEntry& entry : second_moment_catalogue())
-    registry.moments.add(entry.name, entry.description,
-                         std::make_shared<MomentEntry>(MomentEntry{
-                             [name = entry.name](const LocalSgd& algorithm, const GradientNoise& noise) {
-                               return make_second_moment(
-                                   name, {.replacement = noise.replacement, .buffers = algorithm.buffers});
-                             }}));
+    registry.moments.add(
+        entry.name, entry.description,
+        std::make_shared<MomentEntry>(MomentEntry{[name = entry.name](const LocalSgd& algorithm,
+                                                                      const GradientNoise& noise) {
+          if (name == "sampling" && noise.kind != NoiseKind::minibatch)
+            throw std::invalid_argument("the second-moment model sampling needs minibatch noise");
+          return make_second_moment(name, {.replacement = noise.replacement, .buffers = algorithm.buffers});
+        }}));
 }
 
 }  // namespace

@@ -87,6 +87,7 @@ class LocalSgdPack {
   template <class Record>
   void run(const double* start, const std::vector<RecordPoint>& points, Record record) {
     for (int j = 0; j < d_; ++j) x_[static_cast<std::size_t>(j)] = T(start[j]);
+    for (auto& v : buffers_) v = T(0.0);
     std::size_t next = 0;
     const auto record_due = [&](std::int64_t steps) {
       for (; next < points.size() && points[next].steps <= steps; ++next)

@@ -161,6 +161,20 @@ TEST_CASE("heavy ball with reset buffers is plain SGD at H = 1, and kept equals 
     }
 }
 
+TEST_CASE("a second run of the same pack repeats the first, momentum buffers included") {
+  const Valley problem;
+  auto a = algorithm(3, 10, 0.02, 40);
+  a.momentum = 0.9;
+  const GradientSource source;
+  LocalSgdPack<Valley, double, NoiseKind::label> pack(problem, a, source, 0);
+  const double start[2] = {1.0, 0.2};
+  std::vector<Pack<double>> ends;
+  for (int repeat = 0; repeat < 2; ++repeat)
+    pack.run(start, {{a.total_steps, 0}}, [&](int, const Pack<double>* x) { ends.push_back(x[0]); });
+  REQUIRE(ends.size() == 2);
+  for (int l = 0; l < native_width<double>; ++l) CHECK(test::exact(ends[0][l], ends[1][l]));
+}
+
 TEST_CASE(
     "the final round ends in an average and the record points are round ends at or after the times asked") {
   const auto a = algorithm(2, 30, 0.1, 100);

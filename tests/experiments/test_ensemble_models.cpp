@@ -1,0 +1,84 @@
+#include "slowsde/experiments/ensemble_models.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <string>
+
+#include "slowsde/experiments/config.hpp"
+#include "slowsde/experiments/experiment.hpp"
+#include "slowsde/experiments/progress.hpp"
+#include "slowsde/experiments/registry.hpp"
+#include "slowsde/experiments/result.hpp"
+#include "tests/support/tolerance.hpp"
+
+using namespace slowsde;
+
+namespace {
+
+Result run(const std::string& text) {
+  const Registry registry = builtin_registry();
+  ConfigTable table = ConfigTable::parse(text, "test");
+  Progress progress;
+  RunContext context{registry, progress};
+  context.threads = 1;
+  context.seed = 5;
+  return run_experiment(table, context);
+}
+
+std::string valley(const std::string& noise, const std::string& iterates, const std::string& model) {
+  return "kind = \"ensemble\"\n[problem]\nname = \"valley\"\n[start]\npoint = [1.0, 0.0]\n[noise]\n" + noise +
+         "\n[run]\nreplicas = 4000\nslow_time = 0.4\noutputs = 2\nobservables = [\"x1\"]\nproject = false\n"
+         "[[iterates]]\nname = \"it\"\nworkers = 2\n" +
+         iterates + "\n[[models]]\nname = \"model\"\n" + model + "\n";
+}
+
+double last_variance(const Result& result, std::size_t series) {
+  const auto& data = result.variable("variance").data;  // (series × time × observable)
+  return data[series * 2 + 1];
+}
+
+}  // namespace
+
+TEST_CASE("SVAG is compared with the conventional SDE at η, not at η/ℓ") {
+  for (const std::string rule : {"", "rule = { name = \"constant\", local_steps = 16 }\n"}) {
+    CAPTURE(rule);
+    const Result result = run(valley("kind = \"label\"\nsigma = 0.3", "lr = 0.1\nsvag = 8\n" + rule,
+                                     "theory = \"conventional-sde\"\ndt = 0.01"));
+    const double iterates = last_variance(result, 0), sde = last_variance(result, 1);
+    // the variance of a Gaussian's sample variance: 2/replicas, of both
+    const double se = std::sqrt(4.0 / 4000) * iterates;
+    // SVAG's own distance from the SDE is of order η/ℓ
+    CHECK(std::abs(iterates - sde) <= 4 * se + 0.1 / 8 * iterates);
+    // the SDE at η/ℓ: a variance ℓ times smaller
+    CHECK(test::zscore(iterates, sde / 8, se) >= 5);
+  }
+}
+
+TEST_CASE("a theory is refused where it would silently describe another algorithm") {
+  const std::string label = "kind = \"label\"\nsigma = 0.3";
+  const auto refused = [&](const std::string& noise, const std::string& iterates, const std::string& model,
+                           const std::string& why) {
+    CAPTURE(model);
+    std::string message;
+    try {
+      run(valley(noise, iterates, model));
+    } catch (const ConfigError& e) {
+      message = e.what();
+    }
+    CHECK_MESSAGE(message.find(why) != std::string::npos, message);
+  };
+  // no samples are drawn under label noise
+  refused(label, "lr = 0.1", "moment = \"sampling\"", "needs minibatch noise");
+  refused("kind = \"minibatch\"\nsigma = 0.3", "lr = 0.1", "theory = \"closed-form\"\nmoment = \"sampling\"",
+          "feeds sampling noise back");
+  // one η and H for all rounds
+  refused(label, "lr = { schedule = \"cosine\", peak = 0.1 }", "theory = \"closed-form\"", "in every round");
+  refused(label, "lr = 0.1\nrule = { name = \"post-local\", local_steps = 8, switch_step = 20 }",
+          "theory = \"conventional-sde\"", "in every round");
+  refused(label, "lr = 0.1\nsvag = 3\nrule = { name = \"constant\", local_steps = 8 }",
+          "theory = \"conventional-sde\"", "multiple of svag");
+  // a last round that the end of the run cuts short is no obstacle
+  CHECK_NOTHROW(run(valley(label, "lr = 0.1\nrule = { name = \"constant\", local_steps = 7 }",
+                           "theory = \"closed-form\"")));
+}
