@@ -97,7 +97,11 @@ ModelConfig read_model(ConfigTable table, const Registry& registry,
                 "feeds sampling noise back, which the closed form leaves out");
   slow.round = clock;
   if (slow.theory != SlowTheory::label_noise_flow) {
-    slow.gram = table.one_of("geometry", {"auto", "dense", "gram"}, "auto") == "gram";
+    const std::string geometry = table.one_of("geometry", {"auto", "dense", "gram"}, "auto");
+    slow.geometry = geometry == "dense"  ? GeometryRoute::dense
+                    : geometry == "gram" ? GeometryRoute::gram
+                                         : GeometryRoute::automatic;
+    table.check("geometry", geometry != "gram" || noise.kind != NoiseKind::gaussian, "needs label noise");
     slow.scheme =
         table.one_of("stepper", {"euler-maruyama", "platen-weak-2"}, "euler-maruyama") == "platen-weak-2"
             ? SlowScheme::platen_weak_2

@@ -37,6 +37,13 @@ enum class SlowTheory {
   quasi_static,  ///< K copies of SGD's slow SDE for slow time α², then Φ of their mean, again and again
 };
 
+/// Which geometry computes the slow SDE.
+enum class GeometryRoute {
+  automatic,  ///< dense where the dimension is static, residual space otherwise
+  dense,
+  gram,  ///< residual space; least squares with label noise only
+};
+
 /// One series of a slow model.
 struct SlowRun {
   std::shared_ptr<const SecondMoment> moment;
@@ -48,7 +55,7 @@ struct SlowRun {
   double dt = 0.01;           ///< largest step; every interval is divided evenly
   SlowScheme scheme = SlowScheme::euler_maruyama;
   SlowTheory theory = SlowTheory::slow_sde;
-  bool gram = false;      ///< residual-space geometry instead of the dense one
+  GeometryRoute geometry = GeometryRoute::automatic;
   double round_time = 0;  ///< α², quasi-static only
   Retraction retraction = Retraction::newton;
   SlowSdeVariant variant = SlowSdeVariant::full;

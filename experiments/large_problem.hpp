@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "slowsde/experiments/problem_base.hpp"
+#include "slowsde/experiments/residual_space_trajectory.hpp"
 #include "slowsde/problems/least_squares_adaptor.hpp"
 #include "slowsde/problems/mlp.hpp"
 #include "slowsde/sde/gram_geometry.hpp"
-#include "slowsde/sde/manifold_flow.hpp"
 #include "slowsde/sde/residual_flow.hpp"
 
 namespace slowsde {
@@ -62,21 +62,9 @@ class LargeProblem final : public ProblemBase<P> {
 
   DistanceToManifold slow_trajectory(const SlowRun& run, std::uint64_t,
                                      const RecordStates& record) const override {
-    if (run.theory != SlowTheory::slow_sde)
-      throw std::invalid_argument("problems of run-time dimension know the theory slow-sde only");
-    // Times that several record points share are integrated to once.
-    std::vector<double> times;
-    for (const double t : run.times)
-      if (times.empty() || t > times.back()) times.push_back(t);
-    const Eigen::VectorXd start = Eigen::Map<const Eigen::VectorXd>(run.start.data(), size(run.start));
-    const ManifoldFlowResult flow =
-        manifold_flow(*model_, start, *run.moment, run.noise.label_sigma, run.round, times);
-    if (!flow.converged) throw std::runtime_error("the slow flow stopped: " + flow.reason);
-    for (std::size_t p = 0, q = 0; p < run.times.size(); ++p) {
-      while (flow.records[q].t < run.times[p]) ++q;
-      record(static_cast<int>(p), 1, flow.records[q].point.data());
-    }
-    return {flow.largest_retraction, true};
+    if (run.geometry == GeometryRoute::dense)
+      throw std::invalid_argument("problems of run-time dimension have no dense geometry");
+    return residual_space_trajectory(*model_, run, record);
   }
 
   void conventional_trajectories(const ConventionalRun&, std::uint64_t, const RecordStates&) const override {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "slowsde/experiments/problem_base.hpp"
+#include "slowsde/experiments/residual_space_trajectory.hpp"
 #include "slowsde/problems/least_squares_adaptor.hpp"
 #include "slowsde/sde/conventional_sde.hpp"
 #include "slowsde/sde/gradient_flow.hpp"
@@ -79,12 +80,19 @@ class SmallProblem final : public ProblemBase<P> {
   }
 
   bool deterministic(const SlowRun& run) const override {
-    return DenseGeometry<P>::noise_dim() == 0 || run.variant == SlowSdeVariant::drift_only;
+    return DenseGeometry<P>::noise_dim() == 0 || run.variant == SlowSdeVariant::drift_only ||
+           run.geometry == GeometryRoute::gram;
   }
 
   DistanceToManifold slow_trajectory(const SlowRun& run, std::uint64_t trajectory,
                                      const RecordStates& record) const override {
     if (run.theory == SlowTheory::label_noise_flow) return label_noise_trajectory(run, record);
+    if (run.geometry == GeometryRoute::gram) {
+      if constexpr (LeastSquaresProblem<P>)
+        return residual_space_trajectory(LeastSquaresModelOf<P>(this->problem()), run, record);
+      else
+        throw std::invalid_argument("the residual-space geometry needs a least-squares problem");
+    }
     const DenseGeometry<P> geometry(this->problem(), {.label_noise = run.noise.label_sigma});
     // The flow on a problem whose rank is known from the start splits points a little off Γ as those on it.
     const GradientFlow<P> flow(geometry.with_rank_at(Eigen::Map<const Vector>(run.start.data())));

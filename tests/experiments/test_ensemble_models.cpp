@@ -3,13 +3,18 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "slowsde/experiments/config.hpp"
 #include "slowsde/experiments/experiment.hpp"
 #include "slowsde/experiments/progress.hpp"
 #include "slowsde/experiments/registry.hpp"
 #include "slowsde/experiments/result.hpp"
+#include "slowsde/experiments/small_problem.hpp"
+#include "slowsde/optim/second_moment_catalogue.hpp"
+#include "slowsde/problems/two_valleys.hpp"
 #include "tests/support/tolerance.hpp"
 
 using namespace slowsde;
@@ -53,6 +58,35 @@ TEST_CASE("SVAG is compared with the conventional SDE at η, not at η/ℓ") {
     // the SDE at η/ℓ: a variance ℓ times smaller
     CHECK(test::zscore(iterates, sde / 8, se) >= 5);
   }
+}
+
+TEST_CASE("the geometry that a configuration names is the one that computes the model") {
+  const TwoValleys<2> valleys;
+  const SmallProblem<TwoValleys<2>> problem(valleys);
+  SlowRun slow;
+  slow.moment = make_second_moment("finite-step");
+  slow.round = [](double) { return Round{.eta = 0.05, .local_steps = 10, .workers = 4, .local_batch = 1}; };
+  slow.noise.label_sigma = 1;
+  slow.start = {0.4, 0, 0};
+  slow.times = {0, 1, 1, 2};
+  const auto ends = [&](GeometryRoute geometry) {
+    slow.geometry = geometry;
+    CHECK(problem.deterministic(slow));
+    std::vector<double> x;
+    problem.slow_trajectory(slow, 0, [&](int, int, const double* state) { x.push_back(state[0]); });
+    return x;
+  };
+  const auto dense = ends(GeometryRoute::dense), gram = ends(GeometryRoute::gram);
+  REQUIRE(dense.size() == 4);
+  REQUIRE(gram.size() == 4);
+  for (std::size_t p = 0; p < 4; ++p) CHECK(test::near(gram[p], dense[p], 1e-5));
+  CHECK(dense[1] == dense[2]);
+  CHECK(std::abs(dense[3] - 0.4) > 1e-2);
+  // Integrators of their own: were one geometry to stand for both names, all bits would agree.
+  CHECK(gram[3] != dense[3]);
+  CHECK(ends(GeometryRoute::automatic) == dense);
+  slow.variant = SlowSdeVariant::no_cross;
+  CHECK_THROWS_AS(ends(GeometryRoute::gram), std::invalid_argument);
 }
 
 TEST_CASE("a theory is refused where it would silently describe another algorithm") {
