@@ -74,7 +74,10 @@ ModelConfig read_model(ConfigTable table, const Registry& registry,
   slow.round = RoundClock(algorithm.algorithm.lr, *algorithm.algorithm.rule, algorithm.algorithm.total_steps,
                           first, algorithm.slow_time_per_step);
   if (slow.theory != SlowTheory::label_noise_flow) {
-    slow.gram = table.one_of("geometry", {"auto", "dense", "gram"}, "auto") == "gram";
+    const std::string geometry = table.one_of("geometry", {"auto", "dense", "gram"}, "auto");
+    slow.geometry = geometry == "dense"  ? GeometryRoute::dense
+                    : geometry == "gram" ? GeometryRoute::gram
+                                         : GeometryRoute::automatic;
     slow.scheme =
         table.one_of("stepper", {"euler-maruyama", "platen-weak-2"}, "euler-maruyama") == "platen-weak-2"
             ? SlowScheme::platen_weak_2

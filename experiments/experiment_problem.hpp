@@ -37,6 +37,9 @@ enum class SlowTheory {
   quasi_static,  ///< K copies of SGD's slow SDE for slow time α², then Φ of their mean, again and again
 };
 
+/// Where ∇²L and ∇³L are looked at: in parameter space or in the space of residuals.
+enum class GeometryRoute { automatic, dense, gram };
+
 /// One series of a slow model.
 struct SlowRun {
   std::shared_ptr<const SecondMoment> moment;
@@ -48,7 +51,7 @@ struct SlowRun {
   double dt = 0.01;           ///< largest step; every interval is divided evenly
   SlowScheme scheme = SlowScheme::euler_maruyama;
   SlowTheory theory = SlowTheory::slow_sde;
-  bool gram = false;      ///< residual-space geometry instead of the dense one
+  GeometryRoute geometry = GeometryRoute::automatic;
   double round_time = 0;  ///< α², quasi-static only
   Retraction retraction = Retraction::newton;
   SlowSdeVariant variant = SlowSdeVariant::full;
@@ -75,7 +78,7 @@ struct DistanceToManifold {
 /// Numbers that say whether a theory is in range at a point of Γ.
 struct PointReport {
   double trace = 0, lambda_max = 0, lambda_min = 0;  ///< of the nonzero spectrum of ∇²L
-  double rank_gap = 0;                               ///< largest eigenvalue counted as zero / λ_min
+  double rank_gap = 0;                               ///< λ_min / largest eigenvalue counted as zero
   int rank = 0;
   double distance = 0;  ///< |∇L|
 };
@@ -108,8 +111,12 @@ class ExperimentProblem {
   virtual void conventional_trajectories(const ConventionalRun& run, std::uint64_t first_trajectory,
                                          const RecordStates& record) const = 0;
 
-  /// Names that `observe` understands; the generic ones are x0 … x{d−1}, norm, angle, loss, trace,
-  /// lambda_max.
+  /// Throw std::invalid_argument for a model that this problem cannot be asked for, before anything is run.
+  virtual void check_slow(const SlowRun& run) const = 0;
+  virtual void check_conventional(const ConventionalRun& run) const = 0;
+
+  /// Names that `observe` understands; the generic ones are x0 … x{d−1}, log_x0 … (of |x_j|), norm, angle,
+  /// loss, trace, lambda_max.
   virtual std::vector<std::string> observables() const = 0;
   /// Throws std::invalid_argument for a name that `observe` does not understand.
   virtual void check_observables(const std::vector<std::string>& names) const = 0;
