@@ -1,7 +1,11 @@
 #include <Eigen/Core>
 #include <numeric>
+#include <stdexcept>
+#include <string>
+#include <utility>
 
 #include "slowsde/experiments/builtin_problems.hpp"
+#include "slowsde/experiments/errors.hpp"
 #include "slowsde/experiments/problem_entry.hpp"
 #include "slowsde/problems/mlp.hpp"
 
@@ -40,8 +44,16 @@ std::unique_ptr<ExperimentProblem> make_digits(ConfigTable& table) {
   DigitsRecipe digits;
   digits.centre = table.get<bool>("centre", digits.centre);
   NetworkRecipe recipe = read_network(table, 64, 10, {40});
-  return std::make_unique<LargeProblem<MlpFit>>(
-      MlpFit(recipe.shape, digits_regression(file, indices, digits)), std::move(recipe.initial));
+  Dataset data;
+  try {
+    data = digits_regression(file, indices, digits);
+  } catch (const std::out_of_range& e) {
+    throw table.error("samples", std::string("is too many: ") + e.what());
+  } catch (const std::runtime_error& e) {
+    throw IoError(std::string(e.what()) + " (problem.data; scripts/export_digits.py writes the digits)");
+  }
+  return std::make_unique<LargeProblem<MlpFit>>(MlpFit(recipe.shape, std::move(data)),
+                                                std::move(recipe.initial));
 }
 
 std::unique_ptr<ExperimentProblem> make_teacher_student(ConfigTable& table) {

@@ -32,7 +32,10 @@ void add_surface_problems(Registry& registry) {
             "covariance", std::vector<double>(standard.covariance().begin(), standard.covariance().end()));
         table.check("curvatures", a.size() == 2, "must have 2 entries");
         table.check("covariance", sigma.size() == 4, "must have 4 entries, a 2 x 2 matrix by rows");
-        return Ellipsoid<2>({a[0], a[1]}, {sigma[0], sigma[1], sigma[2], sigma[3]});
+        for (const double curvature : a) table.check("curvatures", curvature > 0, "must be > 0");
+        return table.checked("covariance", [&] {
+          return Ellipsoid<2>({a[0], a[1]}, {sigma[0], sigma[1], sigma[2], sigma[3]});
+        });
       });
 }
 

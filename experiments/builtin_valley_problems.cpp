@@ -49,7 +49,7 @@ void add_valley_problems(Registry& registry) {
       [](ConfigTable& table) {
         const auto sigma = table.list<double>("covariance", std::vector<double>{1.0, 0.6, 0.6, 0.8});
         table.check("covariance", sigma.size() == 4, "must have 4 entries, a 2 x 2 matrix by rows");
-        return table.checked([&] {
+        return table.checked("covariance", [&] {
           return CurvedValley<>(std::array<double, 4>{sigma[0], sigma[1], sigma[2], sigma[3]});
         });
       });

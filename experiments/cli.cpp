@@ -110,9 +110,10 @@ int run_command(const RunOptions& options, const Registry& registry,
   context.backend = backend_of(options.backend);
 
   const Estimate estimate = estimate_experiment(config, context);
-  config.finish();
+  config.finish();  // before anything is measured or run
   if (options.dry_run) {
-    show_estimate(estimate, options.json);
+    context.measure = true;
+    show_estimate(estimate_experiment(config, context), options.json);
     return static_cast<int>(ExitCode::ok);
   }
   if (estimate.bytes > static_cast<double>(hardware().memory_bytes)) {
@@ -301,8 +302,18 @@ int plot_command(const std::vector<std::string>& arguments) {
   throw IoError(fmt::format("{}: {}", python, std::strerror(errno)));
 }
 
+// The folder of slowsdeConfig.cmake that belongs to this program: its build tree or its installation.
+std::string package_folder() {
+  std::error_code code;
+  const fs::path program = fs::read_symlink("/proc/self/exe", code);
+  const fs::path folder = program.parent_path();
+  for (const fs::path& candidate : {folder, folder.parent_path() / "lib/cmake/slowsde"})
+    if (!code && fs::is_regular_file(candidate / "slowsdeConfig.cmake", code)) return candidate.string();
+  return {};
+}
+
 int new_problem_command(const std::string& name) {
-  const auto files = problem_scaffold(name);
+  const auto files = problem_scaffold(name, package_folder());
   if (fs::exists(fs::symlink_status(name))) throw IoError(name + " exists and is left as it is");
   RunDirectory directory(name, false);
   for (const auto& [file, text] : files) directory.write(file, text);

@@ -133,6 +133,16 @@ class ConfigTable {
     }
   }
 
+  /// The same for what is wrong with one key's value: the ConfigError is at that key.
+  template <class Function>
+  decltype(auto) checked(std::string_view key, Function&& f) const {
+    try {
+      return std::forward<Function>(f)();
+    } catch (const std::invalid_argument& e) {
+      throw error(key, std::string("is refused: ") + e.what());
+    }
+  }
+
   /// An error at the key's value: `FILE:LINE:COLUMN: key = value REQUIREMENT`.
   ConfigError error(std::string_view key, std::string_view requirement) const;
   /// An error at this table: `FILE:LINE:COLUMN: message`.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -37,7 +38,8 @@ struct Plan {
   std::unique_ptr<ExperimentProblem> problem;
   RunConfig run;
   GradientNoise noise;
-  std::vector<double> start;
+  std::vector<double> start;        ///< θ₀ of the iterates
+  std::vector<double> model_start;  ///< Φ(θ₀), from where the slow models begin
   std::vector<AlgorithmConfig> iterates;
   std::vector<ModelConfig> models;
 };
@@ -55,17 +57,20 @@ RunConfig read_run(ConfigTable& config, const ExperimentProblem& problem) {
   run.project = table.get<bool>("project", true);
   run.observables = table.list<std::string>("observables", {"x0"});
   table.check("observables", !run.observables.empty(), "must name at least one observable");
-  table.checked([&] { problem.check_observables(run.observables); });
+  table.checked("observables", [&] { problem.check_observables(run.observables); });
   for (int j = 0; j < run.outputs; ++j) run.times.push_back(run.slow_time * j / (run.outputs - 1));
   return run;
 }
 
+/// Empty where the problem's own start is asked for, which may take a training.
 std::vector<double> read_start(ConfigTable& config, const ExperimentProblem& problem) {
   ConfigTable table = config.table("start");
-  if (!table.has("point")) return problem.start();
+  if (!table.has("point")) return {};
   const auto point = table.list<double>("point");
   table.check("point", point.size() == static_cast<std::size_t>(problem.dim()),
               "must have " + std::to_string(problem.dim()) + " components, the problem's dimension");
+  table.check("point", std::all_of(point.begin(), point.end(), [](double x) { return std::isfinite(x); }),
+              "must be finite");
   return point;
 }
 
@@ -86,9 +91,46 @@ Plan read_plan(ConfigTable& config, const Registry& registry) {
       table.check("name", plan.iterates[j].name != added.name, "is taken by an earlier series");
   }
   if (plan.iterates.empty()) throw config.error("an ensemble needs at least one [[iterates]]");
-  for (ConfigTable& table : config.tables("models"))
+  for (ConfigTable& table : config.tables("models")) {
     plan.models.push_back(read_model(table, registry, plan.iterates, plan.noise, plan.run.replicas));
+    const ModelConfig& added = plan.models.back();
+    table.checked("theory", [&] {
+      if (added.theory == "conventional-sde")
+        plan.problem->check_conventional(added.conventional);
+      else
+        plan.problem->check_slow(added.slow);
+    });
+    bool taken = false;
+    for (const AlgorithmConfig& other : plan.iterates) taken = taken || other.name == added.name;
+    for (std::size_t j = 0; j + 1 < plan.models.size(); ++j)
+      taken = taken || plan.models[j].name == added.name;
+    table.check("name", !taken, "is taken by an earlier series");
+  }
   return plan;
+}
+
+/// Finds the starts; returns warnings where they are not where a theory wants them.
+std::vector<std::string> prepare_start(Plan& plan) {
+  std::vector<std::string> warnings;
+  const auto warn = [&](const std::string& text) { warnings.push_back(text); };
+  if (plan.start.empty()) plan.start = plan.problem->start();
+  plan.model_start = plan.start;
+  const PointReport at = plan.problem->report(plan.start);
+  if (!(at.distance <= 1e-6)) {
+    DistanceToManifold reached;
+    plan.problem->project(plan.model_start.data(), 1, &reached);
+    warn("the start is not on the manifold of minimizers, |grad L| = " + std::to_string(at.distance) +
+         ": slow models begin at the end of its gradient flow");
+    if (!reached.converged) warn("the gradient flow from the start did not converge");
+  }
+  const PointReport on = plan.problem->report(plan.model_start);
+  if (on.rank == 0) warn("the Hessian has no positive eigenvalue at the start");
+  if (on.rank > 0 && !(on.rank_gap >= 1e3))
+    warn("the rank of the Hessian at the start is doubtful: its smallest positive eigenvalue is only " +
+         std::to_string(on.rank_gap) + " times the largest one counted as zero");
+  if (on.rank > 0 && !(on.lambda_min >= 1e-5 * on.lambda_max))
+    warn("the Hessian at the start is ill-conditioned: lambda_min/lambda_max < 1e-5");
+  return warnings;
 }
 
 /// Moments of every observable at every record point, and what else a series leaves.
@@ -103,6 +145,11 @@ struct Series {
   std::vector<double> samples;          ///< (observables × kept), at the last point
   std::uint64_t unconverged = 0;        ///< projections that did not converge
 };
+
+/// Whether a state has left: not finite, or so far away that no iterate at rest gets there.
+bool has_diverged(const double* state, std::size_t d, double bound) {
+  return !std::all_of(state, state + d, [&](double x) { return std::abs(x) <= bound; });
+}
 
 /// Runs `batches` independent pieces, each of which records `width` replicas at every point, and reduces them
 /// in order. simulate(batch, record) must depend on nothing but the batch.
@@ -120,6 +167,9 @@ void reduce(Series& series, const Plan& plan, RunContext& context, int threads, 
   std::vector<Slot> slots(batches);
   series.samples.assign(M * static_cast<std::size_t>(kept), nan);
   const auto d = static_cast<std::size_t>(plan.problem->dim());
+  double bound = 1;
+  for (const double x : plan.start) bound = std::max(bound, std::abs(x));
+  bound *= 1e6;
 
   const auto run_batch = [&](std::size_t batch) {
     Slot& slot = slots[batch];
@@ -129,16 +179,24 @@ void reduce(Series& series, const Plan& plan, RunContext& context, int threads, 
     const int first = static_cast<int>(batch) * width;
     std::vector<double> values(M), states;
     std::vector<DistanceToManifold> to;
+    std::vector<char> gone(static_cast<std::size_t>(width), 0);  // diverged once is diverged
     simulate(batch, [&](int point, int count, const double* recorded) {
       const auto p = static_cast<std::size_t>(point);
       // The last pack is padded: its surplus lanes are computed and left out.
       count = std::min(count, replicas - first);
       states.assign(recorded, recorded + static_cast<std::size_t>(count) * d);
       to.assign(static_cast<std::size_t>(count), {});
+      for (int r = 0; r < count; ++r) {
+        double* state = states.data() + static_cast<std::size_t>(r) * d;
+        char& flag = gone[static_cast<std::size_t>(r)];
+        if (has_diverged(state, d, bound)) flag = 1;
+        if (flag != 0) std::fill(state, state + d, nan);
+      }
       if (project) plan.problem->project(states.data(), count, to.data());
       for (int r = 0; r < count; ++r) {
         const double* state = states.data() + static_cast<std::size_t>(r) * d;
-        if (!std::all_of(state, state + d, [](double x) { return std::isfinite(x); })) {
+        if (has_diverged(state, d, bound)) {
+          gone[static_cast<std::size_t>(r)] = 1;
           ++slot.diverged[p];
           continue;
         }
@@ -219,7 +277,8 @@ Series run_model(const Plan& plan, const ModelConfig& model, const Series& model
   series.points = modelled.points;
   std::vector<double> times;
   for (const RecordPoint& point : series.points) times.push_back(point.t);
-  const ModelRun run = prepare_model(model, *plan.problem, plan.noise, plan.start, times, context.seed);
+  const std::vector<double>& start = model.theory == "conventional-sde" ? plan.start : plan.model_start;
+  const ModelRun run = prepare_model(model, *plan.problem, plan.noise, start, times, context.seed);
   series.deterministic = run.deterministic;
   const int replicas = run.deterministic ? 1 : model.replicas;
   const auto batches = static_cast<std::size_t>((replicas + run.width - 1) / run.width);
@@ -240,8 +299,6 @@ void report_regime(const Plan& plan, Result& result) {
   json.key("distance_to_manifold_of_start").value(at.distance);
   json.key("series").begin_array();
   const auto warn = [&](const std::string& text) { result.warnings.push_back(text); };
-  if (!(at.distance <= 1e-6))
-    warn("the start is not on the manifold of minimizers: |grad L| = " + std::to_string(at.distance));
   for (const AlgorithmConfig& config : plan.iterates) {
     const Round& round = config.round_at_start;
     const double H = static_cast<double>(round.local_steps), sigma = plan.noise.label_sigma;
@@ -394,7 +451,8 @@ std::string summarize(const Plan& plan, const std::vector<Series>& all) {
 }  // namespace
 
 Result EnsembleExperiment::run(ConfigTable& config, RunContext& context) const {
-  const Plan plan = read_plan(config, context.registry);
+  Plan plan = read_plan(config, context.registry);
+  const std::vector<std::string> start_warnings = prepare_start(plan);
   std::vector<Series> all;
   for (const AlgorithmConfig& iterates : plan.iterates) {
     context.progress.label(iterates.name);
@@ -423,6 +481,7 @@ Result EnsembleExperiment::run(ConfigTable& config, RunContext& context) const {
   }
   all.insert(all.end(), models.begin(), models.end());
   Result result = assemble(plan, all);
+  result.warnings = start_warnings;
   for (const Series& s : all) {
     const auto total = s.deterministic ? 1 : static_cast<long long>(s.replicas.back() + s.diverged.back());
     const auto diverged = static_cast<long long>(s.diverged.back());
@@ -441,23 +500,92 @@ Result EnsembleExperiment::run(ConfigTable& config, RunContext& context) const {
   return result;
 }
 
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+/// Seconds that f(amount) would take for the whole amount, from parts of it, larger and larger until one
+/// takes 20 ms. `unit` is the least part there is.
+template <class Function>
+double extrapolated_seconds(double whole, double unit, Function&& f) {
+  for (double part = std::min(whole, unit);; part = std::min(whole, 4 * part)) {
+    const auto begin = std::chrono::steady_clock::now();
+    f(part);
+    const double seconds = seconds_since(begin);
+    if (part >= whole || seconds > 0.02) return seconds * whole / part;
+  }
+}
+
+/// Runs a little of a pack of iterates, a projection and a trajectory, each on one thread.
+double measured_seconds(Plan& plan, const RunContext& context) {
+  prepare_start(plan);
+  const double outputs = plan.run.outputs;
+  double seconds = 0;
+  for (const AlgorithmConfig& config : plan.iterates) {
+    IterateRun run;
+    run.algorithm = config.algorithm;
+    run.source = {.seed = context.seed,
+                  .noise = plan.noise,
+                  .local_batch = config.algorithm.local_batch,
+                  .svag = config.algorithm.svag};
+    run.start = plan.start;
+    run.single_precision = plan.run.single_precision;
+    const double batches = (plan.run.replicas + run.width() - 1) / run.width();
+    std::vector<double> states;
+    const double of_pack = extrapolated_seconds(plan.run.slow_time, plan.run.slow_time / 4096, [&](double T) {
+      run.points = record_points(config.algorithm, {T}, config.slow_time_per_step);
+      plan.problem->simulate(run, 0, [&](int, int replicas, const double* recorded) {
+        states.assign(recorded, recorded + static_cast<std::ptrdiff_t>(replicas) * plan.problem->dim());
+      });
+    });
+    const auto begin = std::chrono::steady_clock::now();
+    std::vector<DistanceToManifold> to(static_cast<std::size_t>(run.width()));
+    const int projected = std::min(run.width(), plan.run.replicas);
+    if (plan.run.project) plan.problem->project(states.data(), projected, to.data());
+    seconds += batches * (of_pack + outputs * seconds_since(begin));
+  }
+  for (const ModelConfig& model : plan.models) {
+    const auto run_to = [&](double T) {
+      const auto& start = model.theory == "conventional-sde" ? plan.start : plan.model_start;
+      const ModelRun run = prepare_model(model, *plan.problem, plan.noise, start, {T}, context.seed);
+      run.simulate(0, [](int, int, const double*) {});
+      return (run.deterministic ? 1 : (model.replicas + run.width - 1) / run.width);
+    };
+    double batches = 1;
+    seconds += extrapolated_seconds(plan.run.slow_time, plan.run.slow_time / 256,
+                                    [&](double T) { batches = run_to(T); }) *
+               batches;
+  }
+  return seconds;
+}
+
+}  // namespace
+
 Estimate EnsembleExperiment::estimate(ConfigTable& config, const RunContext& context) const {
-  const Plan plan = read_plan(config, context.registry);
+  Plan plan = read_plan(config, context.registry);
   Estimate estimate;
   const int width = plan.run.single_precision ? native_width<float> : native_width<double>;
   const double P = plan.run.outputs, M = static_cast<double>(plan.run.observables.size());
-  for (const AlgorithmConfig& iterates : plan.iterates) {
-    const double batches = (plan.run.replicas + width - 1) / width;
-    estimate.work += iterate_work(plan, iterates) * width * batches;
-    estimate.bytes += batches * P * M * sizeof(Moments);
-  }
+  const auto add = [&](double work, double batches) {
+    estimate.work += work * batches;
+    estimate.bytes += batches * P * M * sizeof(Moments) + M * plan.run.samples * sizeof(double);
+  };
+  for (const AlgorithmConfig& iterates : plan.iterates)
+    add(iterate_work(plan, iterates) * width, (plan.run.replicas + width - 1) / width);
   for (const ModelConfig& model : plan.models) {
     const auto prepared = prepare_model(model, *plan.problem, plan.noise, plan.start, {}, context.seed);
     const int replicas = prepared.deterministic ? 1 : model.replicas;
-    const double batches = (replicas + prepared.width - 1) / prepared.width;
-    estimate.work += model_work(model, plan.run.times, *plan.problem) * prepared.width * batches;
-    estimate.bytes += batches * P * M * sizeof(Moments);
+    add(model_work(model, plan.run.times, *plan.problem) * prepared.width,
+        (replicas + prepared.width - 1) / prepared.width);
   }
+  // Each thread holds the iterates of a pack: parameters, gradients and buffers of its workers.
+  double workers = 1;
+  for (const AlgorithmConfig& iterates : plan.iterates)
+    workers = std::max(workers, static_cast<double>(iterates.algorithm.workers));
+  estimate.bytes += context.threads * (3 * workers + 4) * plan.problem->dim() * width * sizeof(double);
+  if (context.measure) estimate.seconds = measured_seconds(plan, context) / context.threads;
   return estimate;
 }
 

@@ -81,7 +81,8 @@ ModelConfig read_model(ConfigTable table, const Registry& registry,
   slow.noise = noise;
   if (model.theory == "quasi-static") {
     slow.theory = SlowTheory::quasi_static;
-    slow.round_time = table.positive<double>("alpha_squared");
+    slow.round_time = table.positive<double>("alpha_squared",
+                                             first.eta * first.eta * static_cast<double>(first.local_steps));
     table.check("alpha_squared", algorithm.algorithm.momentum == 0, "has no momentum");
   } else if (model.theory == "closed-form") {
     slow.theory = SlowTheory::label_noise_flow;
@@ -101,7 +102,6 @@ ModelConfig read_model(ConfigTable table, const Registry& registry,
     slow.geometry = geometry == "dense"  ? GeometryRoute::dense
                     : geometry == "gram" ? GeometryRoute::gram
                                          : GeometryRoute::automatic;
-    table.check("geometry", geometry != "gram" || noise.kind != NoiseKind::gaussian, "needs label noise");
     slow.scheme =
         table.one_of("stepper", {"euler-maruyama", "platen-weak-2"}, "euler-maruyama") == "platen-weak-2"
             ? SlowScheme::platen_weak_2

@@ -1,9 +1,11 @@
 // The models of an ensemble: what one entry of [[models]] says, and how it is run.
 #pragma once
 
+#include <concepts>
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "slowsde/experiments/algorithm_config.hpp"
@@ -16,6 +18,15 @@ namespace slowsde {
 struct MomentEntry {
   std::function<std::shared_ptr<const SecondMoment>(const LocalSgd&, const GradientNoise&)> make;
 };
+
+/// Adds a second-moment model of the user's, a default-constructible M: `moment = "name"` in [[models]].
+template <std::derived_from<SecondMoment> M>
+void add_moment(Registry& registry, std::string name, std::string summary = "a theory of the user's") {
+  registry.moments.add(std::move(name), std::move(summary),
+                       std::make_shared<MomentEntry>(MomentEntry{[](const LocalSgd&, const GradientNoise&) {
+                         return std::make_shared<const M>();
+                       }}));
+}
 
 /// One entry of [[models]].
 struct ModelConfig {

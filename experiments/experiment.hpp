@@ -23,6 +23,7 @@ struct RunContext {
   int threads = 1;
   std::uint64_t seed = 1;
   Backend backend = Backend::cpu;
+  bool measure = false;  ///< estimates may run a little of the experiment to see how long it takes
 };
 
 /// What a run is expected to cost on this machine.
@@ -44,8 +45,9 @@ class Experiment {
   virtual std::string_view summary() const = 0;  ///< one line for `slowsde list`
 
   /// Reads every key that run() reads (in the same ways, so that values are validated and defaults recorded)
-  /// and computes nothing that takes time. Throws ConfigError. Must not call finish(): its caller does,
-  /// because of what is read here a sweep only knows the whole after its last point.
+  /// and computes nothing that takes time unless context.measure allows it. Throws ConfigError. Must not call
+  /// finish(): its caller does, because of what is read here a sweep only knows the whole after its last
+  /// point.
   virtual Estimate estimate(ConfigTable& config, const RunContext& context) const = 0;
 
   /// Runs; adds Estimate::work to context.progress in all. Replicas that diverge are counted in the Result,

@@ -82,7 +82,7 @@ struct DistanceToManifold {
 /// Numbers that say whether a theory is in range at a point of Γ.
 struct PointReport {
   double trace = 0, lambda_max = 0, lambda_min = 0;  ///< of the nonzero spectrum of ∇²L
-  double rank_gap = 0;                               ///< largest eigenvalue counted as zero / λ_min
+  double rank_gap = 0;                               ///< λ_min / largest eigenvalue counted as zero
   int rank = 0;
   double distance = 0;  ///< |∇L|
 };
@@ -115,8 +115,12 @@ class ExperimentProblem {
   virtual void conventional_trajectories(const ConventionalRun& run, std::uint64_t first_trajectory,
                                          const RecordStates& record) const = 0;
 
-  /// Names that `observe` understands; the generic ones are x0 … x{d−1}, norm, angle, loss, trace,
-  /// lambda_max.
+  /// Throw std::invalid_argument for a model that this problem cannot be asked for, before anything is run.
+  virtual void check_slow(const SlowRun& run) const = 0;
+  virtual void check_conventional(const ConventionalRun& run) const = 0;
+
+  /// Names that `observe` understands; the generic ones are x0 … x{d−1}, log_x0 … (of |x_j|), norm, angle,
+  /// loss, trace, lambda_max.
   virtual std::vector<std::string> observables() const = 0;
   /// Throws std::invalid_argument for a name that `observe` does not understand.
   virtual void check_observables(const std::vector<std::string>& names) const = 0;

@@ -62,12 +62,24 @@ class LargeProblem final : public ProblemBase<P> {
 
   DistanceToManifold slow_trajectory(const SlowRun& run, std::uint64_t,
                                      const RecordStates& record) const override {
-    if (run.geometry == GeometryRoute::dense)
-      throw std::invalid_argument("problems of run-time dimension have no dense geometry");
     return residual_space_trajectory(*model_, run, record);
   }
 
-  void conventional_trajectories(const ConventionalRun&, std::uint64_t, const RecordStates&) const override {
+  void conventional_trajectories(const ConventionalRun& run, std::uint64_t,
+                                 const RecordStates&) const override {
+    check_conventional(run);
+  }
+
+  void check_slow(const SlowRun& run) const override {
+    if (run.theory != SlowTheory::slow_sde)
+      throw std::invalid_argument("problems of run-time dimension know the theory slow-sde only");
+    if (run.geometry == GeometryRoute::dense)
+      throw std::invalid_argument("the dense geometry is for problems of static dimension");
+    if (run.variant != SlowSdeVariant::full && run.variant != SlowSdeVariant::drift_only)
+      throw std::invalid_argument("without noise along the manifold there are no terms to leave out");
+  }
+
+  void check_conventional(const ConventionalRun&) const override {
     throw std::invalid_argument("the conventional SDE is for problems of static dimension");
   }
 

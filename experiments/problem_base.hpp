@@ -2,12 +2,16 @@
 // names of observables.
 #pragma once
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "slowsde/experiments/experiment_problem.hpp"
+#include "slowsde/experiments/nearest.hpp"
 
 namespace slowsde {
 
@@ -41,30 +45,34 @@ class ProblemBase : public ExperimentProblem {
   }
 
   std::vector<std::string> observables() const override {
-    return {"x0 ... x<d-1>", "log_x0 ...", "norm", "angle", "loss", "trace", "lambda_max"};
+    return {"x0 ... x<d-1>", "log_x0 ... log_x<d-1>", "norm", "angle", "loss", "trace", "lambda_max"};
   }
 
   void check_observables(const std::vector<std::string>& names) const override {
     for (const std::string& name : names) {
-      const int j = component(name);
+      const int j = std::max(component(name, "x"), component(name, "log_x"));
       if (j >= dim())
-        throw std::invalid_argument("observable " + name + ": the problem has " + std::to_string(dim()) +
-                                    " components");
-      if (j < 0 && name != "norm" && name != "angle" && name != "loss" && name != "trace" &&
-          name != "lambda_max")
-        throw std::invalid_argument(
-            "unknown observable '" + name +
-            "'; there are: x0, x1, ..., log_x0, ..., norm, angle, loss, trace, lambda_max");
-      if (name == "angle" && dim() < 2) throw std::invalid_argument("observable angle needs two components");
+        throw std::invalid_argument("'" + name + "' does not exist, the problem has " +
+                                    std::to_string(dim()) + " components");
+      if (name == "angle" && dim() < 2) throw std::invalid_argument("'angle' needs two components");
+      const std::vector<std::string> words = {"norm", "angle", "loss", "trace", "lambda_max"};
+      if (j >= 0 || std::find(words.begin(), words.end(), name) != words.end()) continue;
+      const std::string hint = suggestion(name, words);
+      throw std::invalid_argument(
+          "'" + name + "' is no observable" +
+          (hint.empty() ? "; there are: x0, x1, ..., log_x0, ..., norm, angle, loss, trace, lambda_max"
+                        : hint));
     }
   }
 
   void observe(const double* theta, const std::vector<std::string>& names, double* out) const override {
     for (std::size_t m = 0; m < names.size(); ++m) {
       const std::string& name = names[m];
-      const int j = component(name);
+      const int j = component(name, "x"), log_j = component(name, "log_x");
       if (j >= 0)
-        out[m] = name[0] == 'l' ? std::log(std::abs(theta[j])) : theta[j];
+        out[m] = theta[j];
+      else if (log_j >= 0)
+        out[m] = std::log(std::abs(theta[log_j]));
       else if (name == "norm")
         out[m] = Eigen::Map<const Eigen::VectorXd>(theta, dim()).norm();
       else if (name == "angle")
@@ -91,13 +99,12 @@ class ProblemBase : public ExperimentProblem {
   }
 
  private:
-  /// j of "x<j>" and of "log_x<j>", ln|x_j|; −1 for another name.
-  static int component(const std::string& name) {
-    const std::size_t digits = name.rfind("log_x", 0) == 0 ? 5 : 1;
-    if (name.size() <= digits || (digits == 1 && name[0] != 'x')) return -1;
+  /// j of a prefix and the number j, −1 for another name.
+  static int component(const std::string& name, std::string_view prefix) {
+    if (name.size() <= prefix.size() || name.compare(0, prefix.size(), prefix) != 0) return -1;
     int j = -1;
     const auto end = name.data() + name.size();
-    const auto parsed = std::from_chars(name.data() + digits, end, j);
+    const auto parsed = std::from_chars(name.data() + prefix.size(), end, j);
     return parsed.ec == std::errc() && parsed.ptr == end && j >= 0 ? j : -1;
   }
 

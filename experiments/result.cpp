@@ -2,9 +2,15 @@
 
 #include <fmt/format.h>
 #include <netcdf.h>
+#include <netcdf_mem.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <limits>
+#include <memory>
 #include <set>
 #include <stdexcept>
 
@@ -14,12 +20,25 @@ namespace slowsde {
 
 namespace {
 
+// The length that an HDF5 file in memory says it has; its memory is a multiple of some block. The
+// superblock's end-of-file address is at byte 40 in version 0 and at byte 28 in versions 2 and 3.
+std::size_t length_of(const NC_memio& image) {
+  const auto* bytes = static_cast<const unsigned char*>(image.memory);
+  const std::size_t at = image.size < 48 ? 0 : bytes[8] == 0 ? 40 : bytes[8] >= 2 ? 28 : 0;
+  std::uint64_t end = 0;
+  if (at > 0)
+    for (std::size_t i = 8; i-- > 0;) end = end << 8 | bytes[at + i];
+  return end > 0 && end < image.size ? static_cast<std::size_t>(end) : image.size;
+}
+
 // An open NetCDF file; whatever fails throws with the file's name and what was being done.
 class NetcdfFile {
  public:
+  // In memory until finish(): a full disk then fails where it can be told, whereas HDF5 would keep the file
+  // that it could not write and crash on it when the program ends.
   static NetcdfFile create(const std::filesystem::path& path) {
     NetcdfFile file(path);
-    file.must(nc_create(path.c_str(), NC_NETCDF4 | NC_NOCLOBBER, &file.id_), "create");
+    file.must(nc_create_mem(path.c_str(), NC_NETCDF4, 1, &file.id_), "create");
     file.open_ = true;
     return file;
   }
@@ -37,7 +56,22 @@ class NetcdfFile {
     if (open_) nc_close(id_);
   }
 
-  // Closing writes what is buffered, so it can fail like any write.
+  // Ends a file made by create() and writes it to a new file at its path.
+  void finish() {
+    NC_memio image{};
+    open_ = false;
+    must(nc_close_memio(id_, &image), "close");
+    const std::unique_ptr<void, decltype(&std::free)> memory(image.memory, &std::free);
+    const std::size_t length = length_of(image);
+    std::FILE* out = std::fopen(path_.c_str(), "wxb");
+    if (!out) fail("create");
+    const bool written = std::fwrite(image.memory, 1, length, out) == length;
+    const int error = errno;
+    const bool closed = std::fclose(out) == 0;
+    if (!written) errno = error;
+    if (!written || !closed) fail("write");
+  }
+
   void close() {
     open_ = false;
     must(nc_close(id_), "close");
@@ -51,6 +85,10 @@ class NetcdfFile {
 
  private:
   explicit NetcdfFile(std::filesystem::path path) : path_(std::move(path)) {}
+
+  [[noreturn]] void fail(std::string_view doing) const {
+    throw IoError(fmt::format("{}: can not {}: {}", path_.string(), doing, std::strerror(errno)));
+  }
 
   std::filesystem::path path_;
   int id_ = -1;
@@ -178,7 +216,7 @@ void write_netcdf(const Result& result, const std::filesystem::path& path) {
     for (const std::string& text : v.data) texts.push_back(text.c_str());
     file.must(nc_put_var_string(id, text_ids[i], texts.data()), "write " + v.name);
   }
-  file.close();
+  file.finish();
 }
 
 Result read_result(const std::filesystem::path& path) {

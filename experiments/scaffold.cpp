@@ -54,7 +54,7 @@ struct NAME {
 
 constexpr const char* cmake = R"(cmake_minimum_required(VERSION 3.25)
 project(NAME LANGUAGES CXX)
-find_package(slowsde REQUIRED)
+find_package(slowsde REQUIRED@HINTS@)
 # A program build/slowsde that knows the struct NAME of this header as the problem "NAME".
 slowsde_add_problem(NAME NAME.hpp)
 )";
@@ -108,12 +108,16 @@ moment = "psi"
 
 constexpr const char* readme = R"(# NAME
 
-A problem for slowsde: `NAME.hpp` is the loss, `NAME.toml` an experiment on it.
+A problem for slowsde: `NAME.hpp` is the loss, `NAME.toml` an experiment on it. In this directory:
 
-    cmake -S . -B build -DCMAKE_PREFIX_PATH=/where/slowsde/is/installed
+    cmake -S . -B build
     cmake --build build
     build/slowsde run NAME.toml
     build/slowsde plot results/NAME
+
+The first finds the slowsde that wrote these files; another is named by -Dslowsde_DIR=<its build directory, or
+lib/cmake/slowsde of an installation>. `build/slowsde` is a slowsde with all commands that knows NAME beside the
+library's problems. The figures are in `results/NAME/figures`.
 )";
 
 std::string filled(std::string_view text, const std::string& name) {
@@ -144,10 +148,14 @@ void check_identifier(const std::string& name) {
   if (keywords.find(" " + name + " ") != std::string_view::npos) refuse("it is taken by the language");
 }
 
-std::vector<std::pair<std::string, std::string>> problem_scaffold(const std::string& name) {
+std::vector<std::pair<std::string, std::string>> problem_scaffold(const std::string& name,
+                                                                  const std::string& package) {
   check_identifier(name);
+  std::string build = filled(cmake, name);
+  const std::string_view mark = "@HINTS@";
+  build.replace(build.find(mark), mark.size(), package.empty() ? "" : " HINTS [==[" + package + "]==]");
   return {{name + ".hpp", filled(header, name)},
-          {"CMakeLists.txt", filled(cmake, name)},
+          {"CMakeLists.txt", build},
           {name + ".toml", filled(config, name)},
           {"README.md", filled(readme, name)}};
 }

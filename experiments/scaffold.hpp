@@ -11,7 +11,9 @@ namespace slowsde {
 /// nor reserved.
 void check_identifier(const std::string& name);
 
-/// File names and their contents for a problem of this name; throws as check_identifier does.
-std::vector<std::pair<std::string, std::string>> problem_scaffold(const std::string& name);
+/// File names and their contents for a problem of this name; throws as check_identifier does. `package`: the
+/// folder of slowsdeConfig.cmake, where CMakeLists.txt looks first; empty: it has to be told.
+std::vector<std::pair<std::string, std::string>> problem_scaffold(const std::string& name,
+                                                                  const std::string& package = "");
 
 }  // namespace slowsde

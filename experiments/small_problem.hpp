@@ -123,6 +123,15 @@ class SmallProblem final : public ProblemBase<P> {
     throw std::invalid_argument("this problem has no noise of that kind");
   }
 
+  void check_slow(const SlowRun& run) const override {
+    if (run.geometry == GeometryRoute::gram && !LeastSquaresProblem<P>)
+      throw std::invalid_argument("the residual-space geometry needs a least-squares problem");
+    if (run.theory == SlowTheory::label_noise_flow && !LeastSquaresProblem<P>)
+      throw std::invalid_argument("the closed form of label noise needs a least-squares problem");
+  }
+
+  void check_conventional(const ConventionalRun&) const override {}
+
   PointReport report(const std::vector<double>& theta) const override {
     const auto frame = flow_.geometry().frame(Eigen::Map<const Vector>(theta.data()));
     return {.trace = frame.lambda.sum(),

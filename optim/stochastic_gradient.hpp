@@ -154,19 +154,19 @@ class GradientSampler {
 
   SLOWSDE_INLINE void draw_gaussian(const T* const (&theta)[Group], std::uint64_t step,
                                     T* const (&g)[Group]) {
-    if constexpr (GaussianNoiseProblem<P> && fixed_dim > 0) {
-      constexpr int m = P::noise_dim;
-      for (int w = 0; w < Group; ++w) gradient_fixed(theta[w], g[w]);
-      for (int pass = 0; pass < passes_; ++pass) {
-        T S[Group][static_cast<std::size_t>(fixed_dim) * m];
-        for (int w = 0; w < Group; ++w) problem_.noise_factor(theta[w], S[w]);
-        for (int c = 0; c < m; ++c) {
-          label_.seek((step * static_cast<std::uint64_t>(passes_) + static_cast<std::uint64_t>(pass)) * m +
-                      static_cast<std::uint64_t>(c));
-          for (int w = 0; w < Group; ++w) {
-            const T xi = T(weight_[pass] * scale_) * label_[w];
-            for (int j = 0; j < fixed_dim; ++j) g[w][j] = g[w][j] + S[w][j * m + c] * xi;
-          }
+    static_assert(GaussianNoiseProblem<P> && fixed_dim > 0,
+                  "Gaussian noise needs a noise_factor and a static dimension");
+    constexpr int m = P::noise_dim;
+    for (int w = 0; w < Group; ++w) gradient_fixed(theta[w], g[w]);
+    for (int pass = 0; pass < passes_; ++pass) {
+      T S[Group][static_cast<std::size_t>(fixed_dim) * m];
+      for (int w = 0; w < Group; ++w) problem_.noise_factor(theta[w], S[w]);
+      for (int c = 0; c < m; ++c) {
+        label_.seek((step * static_cast<std::uint64_t>(passes_) + static_cast<std::uint64_t>(pass)) * m +
+                    static_cast<std::uint64_t>(c));
+        for (int w = 0; w < Group; ++w) {
+          const T xi = T(weight_[pass] * scale_) * label_[w];
+          for (int j = 0; j < fixed_dim; ++j) g[w][j] = g[w][j] + S[w][j * m + c] * xi;
         }
       }
     }

@@ -9,3 +9,6 @@ target_compile_definitions(test_cli PRIVATE
   SLOWSDE_TEST_PROGRAM="$<TARGET_FILE:slowsde_test_program>"
   SLOWSDE_CXX_COMPILER="${CMAKE_CXX_COMPILER}"
   SLOWSDE_INCLUDE_FOLDER="${PROJECT_BINARY_DIR}/include")
+
+add_dependencies(test_bad_input slowsde_program)
+target_compile_definitions(test_bad_input PRIVATE SLOWSDE_PROGRAM="$<TARGET_FILE:slowsde_program>")
