@@ -21,5 +21,10 @@ foreach(kind installed build-tree)
                    -DGENERATOR=${CMAKE_GENERATOR} -DKIND=${kind} -P ${build_checks}/check_consumer.cmake)
   set_tests_properties(build_consumer_${kind} PROPERTIES PROCESSORS 2)
 endforeach()
+
+add_test(NAME build_scaffold
+         COMMAND ${CMAKE_COMMAND} -DBUILD=${PROJECT_BINARY_DIR} -DSOURCE=${PROJECT_SOURCE_DIR}
+                 -DSCRATCH=${PROJECT_BINARY_DIR}/scaffold -DCXX=${CMAKE_CXX_COMPILER} -DGENERATOR=${CMAKE_GENERATOR}
+                 -P ${build_checks}/check_scaffold.cmake)
 set_tests_properties(build_layers build_checks build_headers build_consumer_installed build_consumer_build-tree
-                     PROPERTIES LABELS build)
+                     build_scaffold PROPERTIES LABELS build)
