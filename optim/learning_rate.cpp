@@ -3,20 +3,18 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <utility>
+
+#include "slowsde/problems/requirement.hpp"
 
 namespace slowsde {
 namespace {
 
 template <class T>
 void require(bool holds, const char* inequality, T value) {
-  if (holds) return;
-  std::ostringstream message;
-  message << "learning rate: " << inequality << " is violated by " << value;
-  throw std::invalid_argument(message.str());
+  detail::require(holds, "learning rate", inequality, value);
 }
 
 constexpr std::pair<LearningRateShape, std::string_view> shape_names[] = {

@@ -3,18 +3,16 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <sstream>
 #include <stdexcept>
+
+#include "slowsde/problems/requirement.hpp"
 
 namespace slowsde {
 namespace {
 
 template <class T>
 void require(bool holds, const char* inequality, T value) {
-  if (holds) return;
-  std::ostringstream message;
-  message << "sync rule: " << inequality << " is violated by " << value;
-  throw std::invalid_argument(message.str());
+  detail::require(holds, "sync rule", inequality, value);
 }
 
 }  // namespace

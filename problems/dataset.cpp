@@ -4,20 +4,17 @@
 #include <cmath>
 #include <fstream>
 #include <numeric>
-#include <sstream>
 #include <stdexcept>
 
 #include "slowsde/problems/random_address.hpp"
+#include "slowsde/problems/requirement.hpp"
 
 namespace slowsde {
 namespace {
 
 template <class T>
 void require(bool holds, const char* inequality, T value) {
-  if (holds) return;
-  std::ostringstream message;
-  message << "data set: " << inequality << " is violated by " << value;
-  throw std::invalid_argument(message.str());
+  detail::require(holds, "data set", inequality, value);
 }
 
 [[noreturn]] void fail(const std::string& file, int line, const std::string& what) {

@@ -3,8 +3,9 @@
 #include <Eigen/Eigenvalues>
 #include <algorithm>
 #include <cmath>
-#include <sstream>
 #include <stdexcept>
+
+#include "slowsde/problems/requirement.hpp"
 
 namespace slowsde {
 namespace {
@@ -13,10 +14,7 @@ using Eigen::MatrixXd;
 
 template <class T>
 void require(bool holds, const char* inequality, T value) {
-  if (holds) return;
-  std::ostringstream message;
-  message << "gram geometry: " << inequality << " is violated by " << value;
-  throw std::invalid_argument(message.str());
+  detail::require(holds, "gram geometry", inequality, value);
 }
 
 }  // namespace

@@ -3,20 +3,17 @@
 #include <Eigen/Eigenvalues>
 #include <boost/numeric/odeint.hpp>
 #include <cmath>
-#include <sstream>
 #include <stdexcept>
 #include <vector>
 
+#include "slowsde/problems/requirement.hpp"
 #include "slowsde/sde/psi.hpp"
 
 namespace slowsde {
 namespace {
 
 void require(bool holds, const char* inequality, double value) {
-  if (holds) return;
-  std::ostringstream message;
-  message << "label-noise flow: " << inequality << " is violated by " << value;
-  throw std::invalid_argument(message.str());
+  detail::require(holds, "label-noise flow", inequality, value);
 }
 
 double twice_eta_H(const Round& round) { return 2 * round.eta * static_cast<double>(round.local_steps); }

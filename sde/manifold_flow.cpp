@@ -2,18 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <sstream>
 #include <stdexcept>
+
+#include "slowsde/problems/requirement.hpp"
 
 namespace slowsde {
 namespace {
 
 template <class T>
 void require(bool holds, const char* inequality, T value) {
-  if (holds) return;
-  std::ostringstream message;
-  message << "manifold flow: " << inequality << " is violated by " << value;
-  throw std::invalid_argument(message.str());
+  detail::require(holds, "manifold flow", inequality, value);
 }
 
 ManifoldRecord record(const GramGeometry& geometry, double t) {

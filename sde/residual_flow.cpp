@@ -5,9 +5,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <sstream>
 #include <stdexcept>
 #include <vector>
+
+#include "slowsde/problems/requirement.hpp"
 
 namespace slowsde {
 namespace {
@@ -17,10 +18,7 @@ using Eigen::VectorXd;
 
 template <class T>
 void require(bool holds, const char* inequality, T value) {
-  if (holds) return;
-  std::ostringstream message;
-  message << "residual flow: " << inequality << " is violated by " << value;
-  throw std::invalid_argument(message.str());
+  detail::require(holds, "residual flow", inequality, value);
 }
 
 double max_abs(const VectorXd& r) { return r.lpNorm<Eigen::Infinity>(); }

@@ -1,17 +1,15 @@
 #include "slowsde/sde/second_moment.hpp"
 
-#include <sstream>
 #include <stdexcept>
+
+#include "slowsde/problems/requirement.hpp"
 
 namespace slowsde {
 namespace {
 
 template <class T>
 void require(bool holds, const char* inequality, T value) {
-  if (holds) return;
-  std::ostringstream message;
-  message << "round: " << inequality << " is violated by " << value;
-  throw std::invalid_argument(message.str());
+  detail::require(holds, "round", inequality, value);
 }
 
 }  // namespace

@@ -6,19 +6,16 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <sstream>
 #include <stdexcept>
 
 #include "slowsde/problems/random_address.hpp"
+#include "slowsde/problems/requirement.hpp"
 
 namespace slowsde {
 namespace {
 
 void require(bool holds, const char* inequality, double value) {
-  if (holds) return;
-  std::ostringstream message;
-  message << "sharpness: " << inequality << " is violated by " << value;
-  throw std::invalid_argument(message.str());
+  detail::require(holds, "sharpness", inequality, value);
 }
 
 /// Spectra's view of the product.
