@@ -144,6 +144,7 @@ struct Series {
   std::vector<std::uint64_t> replicas;  ///< (points): those that did not diverge
   std::vector<double> samples;          ///< (observables × kept), at the last point
   std::uint64_t unconverged = 0;        ///< projections that did not converge
+  double path_distance = 0;             ///< slow models: how far from Γ a step ended at most
 };
 
 /// Whether a state has left: not finite, or so far away that no iterate at rest gets there.
@@ -163,6 +164,7 @@ void reduce(Series& series, const Plan& plan, RunContext& context, int threads, 
     std::vector<double> distance;
     std::vector<std::uint64_t> diverged;
     std::uint64_t unconverged = 0;
+    double path_distance = 0;
   };
   std::vector<Slot> slots(batches);
   series.samples.assign(M * static_cast<std::size_t>(kept), nan);
@@ -180,7 +182,7 @@ void reduce(Series& series, const Plan& plan, RunContext& context, int threads, 
     std::vector<double> values(M), states;
     std::vector<DistanceToManifold> to;
     std::vector<char> gone(static_cast<std::size_t>(width), 0);  // diverged once is diverged
-    simulate(batch, [&](int point, int count, const double* recorded) {
+    const DistanceToManifold path = simulate(batch, [&](int point, int count, const double* recorded) {
       const auto p = static_cast<std::size_t>(point);
       // The last pack is padded: its surplus lanes are computed and left out.
       count = std::min(count, replicas - first);
@@ -212,6 +214,8 @@ void reduce(Series& series, const Plan& plan, RunContext& context, int threads, 
         }
       }
     });
+    slot.path_distance = path.distance;
+    if (!path.converged) ++slot.unconverged;
     context.progress.add(work_per_batch);
   };
   const auto chunk = static_cast<std::size_t>(plan.run.chunk);
@@ -236,7 +240,10 @@ void reduce(Series& series, const Plan& plan, RunContext& context, int threads, 
     }
     series.replicas[p] = static_cast<std::uint64_t>(replicas) - series.diverged[p];
   }
-  for (const Slot& slot : slots) series.unconverged += slot.unconverged;
+  for (const Slot& slot : slots) {
+    series.unconverged += slot.unconverged;
+    series.path_distance = std::max(series.path_distance, slot.path_distance);
+  }
 }
 
 double iterate_work(const Plan& plan, const AlgorithmConfig& config) {
@@ -264,6 +271,7 @@ Series run_iterates(const Plan& plan, const AlgorithmConfig& config, RunContext&
          iterate_work(plan, config) * width, plan.run.project,
          [&](std::size_t batch, const RecordStates& record) {
            plan.problem->simulate(run, batch * static_cast<std::uint64_t>(width), record);
+           return DistanceToManifold{};
          });
   return series;
 }
@@ -375,6 +383,9 @@ Result assemble(const Plan& plan, const std::vector<Series>& all) {
   };
   per_series("is_model", "1 for a model, 0 for iterates",
              [](const Series& s) { return s.is_model ? 1.0 : 0.0; });
+  per_series("path_distance",
+             "slow models: largest distance to the manifold of a step's end before its retraction",
+             [](const Series& s) { return s.is_model ? s.path_distance : nan; });
   per_series("deterministic", "1 for a model that is an ODE",
              [](const Series& s) { return s.deterministic ? 1.0 : 0.0; });
   setting("workers", "number of workers K", [](const auto& c) { return c.algorithm.workers; });

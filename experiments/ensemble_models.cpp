@@ -137,6 +137,7 @@ ModelRun prepare_model(const ModelConfig& model, const ExperimentProblem& proble
     conventional.times = times;
     run.simulate = [&problem, conventional](std::size_t batch, const RecordStates& record) {
       problem.conventional_trajectories(conventional, batch * native_width<double>, record);
+      return DistanceToManifold{};  // it does not live on Γ
     };
     return run;
   }
@@ -148,7 +149,7 @@ ModelRun prepare_model(const ModelConfig& model, const ExperimentProblem& proble
   // A slow model lives on Γ; without retraction it is read off where it is.
   run.project = false;
   run.simulate = [&problem, slow](std::size_t batch, const RecordStates& record) {
-    problem.slow_trajectory(slow, batch, record);
+    return problem.slow_trajectory(slow, batch, record);
   };
   return run;
 }

@@ -38,12 +38,13 @@ struct ModelConfig {
   double steps_per_slow_time = 0;
 };
 
-/// A model made ready: simulate(batch, record) runs `width` trajectories from batch·width on.
+/// A model made ready: simulate(batch, record) runs `width` trajectories from batch·width on and says how far
+/// from Γ a step ended at most.
 struct ModelRun {
   bool deterministic = false;
   bool project = true;  ///< whether Φ is to be applied to what is recorded
   int width = 1;
-  std::function<void(std::size_t batch, const RecordStates& record)> simulate;
+  std::function<DistanceToManifold(std::size_t batch, const RecordStates& record)> simulate;
 };
 
 /// Theories that `models.theory` may name, with a line each.
