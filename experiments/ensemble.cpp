@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "slowsde/experiments/algorithm_config.hpp"
@@ -250,19 +251,23 @@ double iterate_work(const Plan& plan, const AlgorithmConfig& config) {
   return static_cast<double>(config.algorithm.total_steps) * config.algorithm.workers * plan.problem->dim();
 }
 
+IterateRun iterate_run(const Plan& plan, const AlgorithmConfig& config, std::uint64_t seed,
+                       std::vector<RecordPoint> points) {
+  return {.algorithm = config.algorithm,
+          .source = {.seed = seed,
+                     .noise = plan.noise,
+                     .local_batch = config.algorithm.local_batch,
+                     .svag = config.algorithm.svag},
+          .points = std::move(points),
+          .start = plan.start,
+          .single_precision = plan.run.single_precision};
+}
+
 Series run_iterates(const Plan& plan, const AlgorithmConfig& config, RunContext& context) {
   Series series;
   series.name = config.name;
   series.points = record_points(config.algorithm, plan.run.times, config.slow_time_per_step);
-  IterateRun run;
-  run.algorithm = config.algorithm;
-  run.source = {.seed = context.seed,
-                .noise = plan.noise,
-                .local_batch = config.algorithm.local_batch,
-                .svag = config.algorithm.svag};
-  run.points = series.points;
-  run.start = plan.start;
-  run.single_precision = plan.run.single_precision;
+  const IterateRun run = iterate_run(plan, config, context.seed, series.points);
   const int width = run.width();
   const auto batches = static_cast<std::size_t>((plan.run.replicas + width - 1) / width);
   check_address(static_cast<std::uint64_t>(plan.run.replicas),
@@ -535,14 +540,7 @@ double measured_seconds(Plan& plan, const RunContext& context) {
   const double outputs = plan.run.outputs;
   double seconds = 0;
   for (const AlgorithmConfig& config : plan.iterates) {
-    IterateRun run;
-    run.algorithm = config.algorithm;
-    run.source = {.seed = context.seed,
-                  .noise = plan.noise,
-                  .local_batch = config.algorithm.local_batch,
-                  .svag = config.algorithm.svag};
-    run.start = plan.start;
-    run.single_precision = plan.run.single_precision;
+    IterateRun run = iterate_run(plan, config, context.seed, {});
     const double batches = (plan.run.replicas + run.width() - 1) / run.width();
     std::vector<double> states;
     const double of_pack = extrapolated_seconds(plan.run.slow_time, plan.run.slow_time / 4096, [&](double T) {
