@@ -28,8 +28,8 @@ struct Batch {
   const Real* y = nullptr;      ///< (outputs × stride): targets, for the squared loss
 };
 
-/// One object per thread: it owns the workspace of its passes, and nothing is allocated after construction.
-/// Bits depend on θ and the batch alone.
+/// One object per thread: it owns the workspace of its passes, and nothing is allocated while batches keep
+/// one size. Bits depend on θ and the batch alone.
 template <class Real>
 class NetworkGradient {
  public:
