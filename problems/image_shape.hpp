@@ -10,7 +10,8 @@ struct ImageShape {
   int height = 1;
   int width = 1;
 
-  int size() const { return channels * height * width; }
+  int positions() const { return height * width; }
+  int size() const { return channels * positions(); }
   bool operator==(const ImageShape&) const = default;
 };
 
