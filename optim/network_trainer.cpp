@@ -1,6 +1,5 @@
 #include "slowsde/optim/network_trainer.hpp"
 
-#include <Eigen/Eigenvalues>
 #include <algorithm>
 #include <array>
 #include <stdexcept>
@@ -55,27 +54,6 @@ double TrainerParams::bytes_per_round(std::size_t d, std::size_t size) const {
 }
 
 template <class Real>
-WorkerDivergence worker_divergence(const WorkersView<Real>& view) {
-  const int K = view.workers;
-  if (K < 2 || view.stride == 0) return {};
-  Eigen::MatrixXd gram = Eigen::MatrixXd::Zero(K, K);
-  Eigen::VectorXd delta(K);
-  for (std::size_t j = 0; j < view.d; ++j) {
-    double mean = 0;
-    for (int k = 0; k < K; ++k) mean += delta[k] = static_cast<double>(view.worker(k)[j]);
-    mean /= K;
-    delta.array() -= mean;
-    gram.selfadjointView<Eigen::Lower>().rankUpdate(delta);
-  }
-  WorkerDivergence result;
-  result.trace = gram.trace() / (K - 1);
-  if (!(result.trace > 0)) return result;  // NaN stays
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(gram, Eigen::EigenvaluesOnly);
-  result.top_share = solver.eigenvalues()[K - 1] / gram.trace();
-  return result;
-}
-
-template <class Real>
 NetworkTrainer<Real>::NetworkTrainer(const TrainerParams& params, const std::vector<double>& start,
                                      const OracleFactory& oracle, int threads)
     : params_((params.check(), params)),
@@ -90,6 +68,8 @@ NetworkTrainer<Real>::NetworkTrainer(const TrainerParams& params, const std::vec
   workers_.resize(K * d_);
   gradients_.resize((shared ? 1 : team) * d_);
   losses_.resize(K);
+  for (std::size_t k = 0; k < K; ++k)
+    view_.push_back(shared ? state_.theta.data() : workers_.data() + k * d_);
   for (std::size_t member = 0; member < team; ++member) oracles_.push_back(oracle());
 }
 
@@ -103,6 +83,9 @@ template <class Real>
 void NetworkTrainer<Real>::restore(TrainerState<Real> state) {
   if (state.theta.size() != state_.theta.size() || state.buffers.size() != state_.buffers.size())
     throw std::invalid_argument("trainer: the state is that of a training with other parameters");
+  // θ keeps its place, to which the view points
+  std::copy(state.theta.begin(), state.theta.end(), state_.theta.begin());
+  state.theta = std::move(state_.theta);
   state_ = std::move(state);
 }
 
@@ -125,12 +108,12 @@ TrainedRound NetworkTrainer<Real>::round(const Hook& before_average) {
 
   if (params_.exchange == Exchange::parameters) {
     team_.run([this, H](int member) { local_steps(member, H); });
-    if (before_average) before_average({params_.workers, d_, workers_.data(), d_});
+    if (before_average) before_average(view_);
     team_.run([this](int member) { average(member); });
   } else {
     team_.run([this](int member) { shared_gradients(member); });
     team_.run([this](int member) { shared_step(member); });
-    if (before_average) before_average({params_.workers, d_, state_.theta.data(), 0});
+    if (before_average) before_average(view_);
   }
   const bool reset = params_.exchange == Exchange::parameters && params_.buffers == BufferPolicy::reset;
   state_.buffer_steps = reset ? 0 : state_.buffer_steps + H;
@@ -216,7 +199,5 @@ void NetworkTrainer<Real>::shared_step(int member) {
 
 template class NetworkTrainer<double>;
 template class NetworkTrainer<float>;
-template WorkerDivergence worker_divergence(const WorkersView<double>&);
-template WorkerDivergence worker_divergence(const WorkersView<float>&);
 
 }  // namespace slowsde

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "slowsde/optim/buffer_policy.hpp"
@@ -72,25 +73,10 @@ struct TrainerState {
   SlowTime time;                  ///< Σ η²
 };
 
-/// The workers at the end of a round, before the average.
+/// The workers at the end of a round, before the average: one pointer for each of the K to its d parameters,
+/// equal pointers where gradients are averaged. worker_spread.hpp measures how far they are from each other.
 template <class Real>
-struct WorkersView {
-  int workers = 0;
-  std::size_t d = 0;
-  const Real* theta = nullptr;  ///< (K × d), rows `stride` apart
-  std::size_t stride = 0;       ///< 0 where all workers share one θ
-  const Real* worker(int k) const { return theta + static_cast<std::size_t>(k) * stride; }
-};
-
-/// How far the workers are from each other: with deviations δ_k = θ_k − mean and C = Σ δ_k δ_kᵀ/(K−1), the
-/// unbiased covariance.
-struct WorkerDivergence {
-  double trace = 0;      ///< tr C; 0 for K = 1
-  double top_share = 0;  ///< λ_max(C)/tr C, from the K × K matrix ⟨δ_k, δ_l⟩; 0 where tr C = 0
-};
-
-template <class Real>
-WorkerDivergence worker_divergence(const WorkersView<Real>& view);
+using WorkersView = std::span<const Real* const>;
 
 /// One round as it was: the plan's part, and the mean of the batches' losses over its steps and workers, each
 /// taken before its step.
@@ -107,7 +93,7 @@ template <class Real>
 class NetworkTrainer {
  public:
   using OracleFactory = std::function<std::unique_ptr<GradientOracle<Real>>()>;
-  using Hook = std::function<void(const WorkersView<Real>&)>;
+  using Hook = std::function<void(WorkersView<Real>)>;
 
   /// Calls the factory once for each of min(threads, K) threads. Throws what params.check() throws, and
   /// std::invalid_argument for an empty start or threads < 1.
@@ -143,16 +129,15 @@ class NetworkTrainer {
   TrainerParams params_;
   std::size_t d_, vectors_;
   TrainerState<Real> state_;
-  std::vector<Real> workers_;    // (K × d): θ_k, or the gradients that are averaged
-  std::vector<Real> gradients_;  // (threads × d), or the mean gradient
-  std::vector<double> losses_;   // (K): Σ over the round
+  std::vector<Real> workers_;      // (K × d): θ_k, or the gradients that are averaged
+  std::vector<const Real*> view_;  // (K)
+  std::vector<Real> gradients_;    // (threads × d), or the mean gradient
+  std::vector<double> losses_;     // (K): Σ over the round
   std::vector<std::unique_ptr<GradientOracle<Real>>> oracles_;
   ThreadTeam team_;
 };
 
 extern template class NetworkTrainer<double>;
 extern template class NetworkTrainer<float>;
-extern template WorkerDivergence worker_divergence(const WorkersView<double>&);
-extern template WorkerDivergence worker_divergence(const WorkersView<float>&);
 
 }  // namespace slowsde

@@ -2,7 +2,6 @@
 
 #include <doctest/doctest.h>
 
-#include <Eigen/Eigenvalues>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -10,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "slowsde/optim/worker_spread.hpp"
 #include "slowsde/problems/random_address.hpp"
 #include "tests/support/quadratic_oracle.hpp"
 #include "tests/support/tolerance.hpp"
@@ -192,11 +192,12 @@ TEST_CASE("the final parameters are an average of the workers although H does no
   while (!training.finished()) {
     std::vector<double> mean(d, 0.0);
     double spread = 0;
-    const TrainedRound round = training.round([&](const WorkersView<double>& view) {
-      for (int k = 0; k < view.workers; ++k)
+    const TrainedRound round = training.round([&](WorkersView<double> workers) {
+      CHECK(workers.size() == 4);
+      for (const double* theta : workers)
         for (std::size_t j = 0; j < d; ++j) {
-          mean[j] += view.worker(k)[j] / view.workers;
-          spread = std::max(spread, std::abs(view.worker(k)[j] - view.worker(0)[j]));
+          mean[j] += theta[j] / 4;
+          spread = std::max(spread, std::abs(theta[j] - workers[0][j]));
         }
     });
     CHECK(distance(mean, training.parameters()) <= 1e-15);
@@ -287,51 +288,37 @@ TEST_CASE("K = 1 knows no rounds: any H gives the same iterates, and nothing is 
   }
 }
 
-TEST_CASE("divergence of the workers is the trace of their covariance, and its largest eigenvalue's share") {
-  NetworkTrainer<double> training = trainer(params_of("heavy-ball", 12, 12));
-  training.round([](const WorkersView<double>& view) {
-    const int K = view.workers;
-    Eigen::MatrixXd theta(K, d);
-    for (int k = 0; k < K; ++k)
-      for (std::size_t j = 0; j < d; ++j) theta(k, static_cast<Eigen::Index>(j)) = view.worker(k)[j];
-    const Eigen::MatrixXd deviations = theta.rowwise() - theta.colwise().mean();
-    const Eigen::MatrixXd C = deviations.transpose() * deviations / (K - 1);
-    const double top = Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd>(C).eigenvalues().maxCoeff();
-    const WorkerDivergence measured = worker_divergence(view);
-    CHECK(test::near_relative(measured.trace, C.trace(), 1e-12));
-    CHECK(test::near_relative(measured.top_share, top / C.trace(), 1e-12));
-    CHECK(measured.top_share > 1.0 / (K - 1) - 1e-12);
-  });
-  // one worker, or one θ for all
-  CHECK(worker_divergence(WorkersView<double>{1, 1, std::vector<double>{3}.data(), 1}).trace == 0);
-  NetworkTrainer<double> shared = trainer(parallel(params_of("sgd", 1, 3)));
-  shared.round([](const WorkersView<double>& view) {
-    CHECK(view.worker(3) == view.worker(0));
-    CHECK(worker_divergence(view).trace == 0);
-  });
-}
-
-TEST_CASE("without curvature the workers' divergence is that of H independent steps") {
-  // SGD for H steps of η on g = h(θ − σξ) with h ≪ 1/(ηH): θ_k − θ has variance H(ηhσ)² per component.
+TEST_CASE("without curvature the workers' covariance at a round's end is that of H independent steps") {
+  // SGD on pure noise of variance 1: θ_k − θ has variance Hη² per component.
+  constexpr int size = 2000;
   struct Flat final : GradientOracle<double> {
     double gradient(int worker, std::int64_t step, const double*, double* g) override {
-      for (std::size_t j = 0; j < 2000; ++j)
+      for (std::uint64_t j = 0; j < size; ++j)
         g[j] = normal_at(3, Stream::gradient, 0, static_cast<std::uint32_t>(worker),
-                         static_cast<std::uint64_t>(step) * 2000 + j);
+                         static_cast<std::uint64_t>(step) * size + j);
       return 0;
     }
   };
   TrainerParams params = params_of("sgd", 10, 10);
   params.lr = LearningRate::constant(0.1);
-  NetworkTrainer<double> training(params, std::vector<double>(2000, 0.0),
+  NetworkTrainer<double> training(params, std::vector<double>(size, 0.0),
                                   [] { return std::make_unique<Flat>(); });
-  WorkerDivergence measured;
-  training.round([&](const WorkersView<double>& view) { measured = worker_divergence(view); });
+  WorkerSpread measured;
+  training.round([&](WorkersView<double> workers) { measured = worker_spread(workers, size); });
   // tr C/(Hη²) is χ² with 2000·(K−1) degrees of freedom over K−1: mean 2000, variance 2·2000/(K−1)
-  const double scaled = measured.trace / (10 * 0.01), se = std::sqrt(2 * 2000.0 / 3);
-  CHECK(test::zscore(scaled, 2000, se) <= 4);
-  CHECK(test::zscore(scaled * 3 / 4, 2000, se) >= 5);    // divided by K instead of K − 1
-  CHECK(test::zscore(scaled * 10 / 11, 2000, se) >= 4);  // H off by one
+  const double scaled = measured.trace / (10 * 0.01), se = std::sqrt(2.0 * size / 3);
+  CHECK(test::zscore(scaled, size, se) <= 4);
+  CHECK(test::zscore(scaled * 3 / 4, size, se) >= 5);   // divided by K instead of K − 1
+  CHECK(test::zscore(scaled * 10 / 9, size, se) >= 5);  // one step fewer
+}
+
+TEST_CASE("with averaged gradients the workers are one") {
+  NetworkTrainer<double> shared = trainer(parallel(params_of("heavy-ball", 1, 3)));
+  shared.restore(trainer(parallel(params_of("heavy-ball", 1, 3))).state());
+  shared.round([&](WorkersView<double> workers) {
+    CHECK(workers.size() == 4);
+    for (const double* theta : workers) CHECK(theta == shared.parameters().data());
+  });
 }
 
 TEST_CASE("a training continued from a copied state is the same training") {
