@@ -30,21 +30,24 @@ void apply(const ImageChange& change, const ImageShape& shape, const float* imag
   // Columns first … last−1 of the result are inside the image.
   const int first = std::clamp(change.right, 0, columns),
             last = std::clamp(columns + change.right, 0, columns);
-  for (int c = 0; c < shape.channels; ++c) {
+  for (int c = 0; c < shape.channels; ++c, image += rows * columns) {
     for (int i = 0; i < rows; ++i, out += columns) {
       const int source = i - change.down;
       if (source < 0 || source >= rows) {
         std::fill(out, out + columns, 0.0f);
         continue;
       }
-      const float* row = image + (c * rows + source) * columns;
-      std::fill(out, out + first, 0.0f);
+      // Plain loops: rows of small images are too short for calls of memmove and memset.
+      const float* row = image + source * columns;
+      for (int j = 0; j < first; ++j) out[j] = 0;
       if (change.mirrored) {
-        for (int j = first; j < last; ++j) out[j] = row[columns - 1 - (j - change.right)];
+        const float* from = row + (columns - 1 + change.right);
+        for (int j = first; j < last; ++j) out[j] = from[-j];
       } else {
-        std::copy(row + (first - change.right), row + (last - change.right), out + first);
+        const float* from = row - change.right;
+        for (int j = first; j < last; ++j) out[j] = from[j];
       }
-      std::fill(out + last, out + columns, 0.0f);
+      for (int j = last; j < columns; ++j) out[j] = 0;
     }
   }
 }

@@ -76,6 +76,14 @@ void set_columns(const float* const* rows, int inputs, Pack<Real>* out, int pack
   }
 }
 
+/// `value` in the first `count` lanes, 0 in the others.
+template <class Real>
+Pack<Real> filled(int count, double value) {
+  Pack<Real> pack(0);
+  for (int l = 0; l < count; ++l) pack.set(l, static_cast<Real>(value));
+  return pack;
+}
+
 }  // namespace
 
 void TargetRecipe::check() const {
@@ -114,15 +122,19 @@ template <class Real>
 void BatchBuffer<Real>::set_targets(const TargetRecipe& recipe, const Real* eps) {
   constexpr int W = native_width<Real>;
   const int packs = batch_stride<Real>(size_) / W;
-  const Real on = static_cast<Real>(recipe.on), off = static_cast<Real>(recipe.off);
   const Real sigma = static_cast<Real>(recipe.label_sigma);
-  for (int c = 0; c < classes_; ++c) {
-    for (int p = 0; p < packs; ++p) {
-      Vector<Real> target{};
-      for (int l = 0; l < W && p * W + l < size_; ++l) {
-        const int b = p * W + l;
-        target[l] = labels_[static_cast<std::size_t>(b)] == c ? on : off;
-        if (sigma > 0) target[l] += sigma * eps[b * classes_ + c];
+  for (int p = 0; p < packs; ++p) {
+    const int count = std::min(W, size_ - p * W);
+    const Pack<Real> on = filled<Real>(count, recipe.on), off = filled<Real>(count, recipe.off);
+    Pack<Real> label(-1);
+    for (int l = 0; l < count; ++l)
+      label.set(l, static_cast<Real>(labels_[static_cast<std::size_t>(p * W + l)]));
+    for (int c = 0; c < classes_; ++c) {
+      Pack<Real> target = select(label == Pack<Real>(c), on, off);
+      if (sigma > 0) {
+        Pack<Real> noise(0);
+        for (int l = 0; l < count; ++l) noise.set(l, eps[(p * W + l) * classes_ + c]);
+        target = target + Pack<Real>(sigma) * noise;
       }
       y_[static_cast<std::size_t>(c * packs + p)] = target;
     }

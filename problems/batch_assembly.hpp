@@ -57,10 +57,10 @@ Batch<Real> consecutive_samples(const ClassificationData& data, int first, int s
 
 /// What is done to the chosen samples.
 struct BatchRecipe {
-  Augmentation augmentation;
-  LabelFlip flip;
-  bool targets = false;  ///< whether the loss needs y (squared loss)
-  TargetRecipe target;   ///< used with `targets`
+  Augmentation augmentation = {};
+  LabelFlip flip = {};
+  bool targets = false;      ///< whether the loss needs y (squared loss)
+  TargetRecipe target = {};  ///< used with `targets`
 
   /// Throws std::invalid_argument as its parts do.
   void check(const ClassificationData& data) const;

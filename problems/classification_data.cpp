@@ -65,7 +65,7 @@ TrainTest split(const ClassificationData& data, int train, std::optional<int> te
 }
 
 Standardisation Standardisation::of(const ClassificationData& data) {
-  const int channels = data.shape.channels, area = data.shape.height * data.shape.width;
+  const int channels = data.shape.channels, area = data.shape.positions();
   const double values = static_cast<double>(data.count()) * area;
   require(values > 0, "n >= 1", data.count());
   Standardisation s;
@@ -93,7 +93,7 @@ Standardisation Standardisation::of(const ClassificationData& data) {
 void Standardisation::apply(ClassificationData& data) const {
   const std::size_t channels = static_cast<std::size_t>(data.shape.channels);
   require(mean.size() == channels, "channels = those measured", channels);
-  const std::size_t area = static_cast<std::size_t>(data.shape.height) * data.shape.width;
+  const std::size_t area = static_cast<std::size_t>(data.shape.positions());
   for (std::size_t k = 0; k < data.x.size(); ++k) {
     const std::size_t c = k / area % channels;
     data.x[k] = (data.x[k] - mean[c]) / scale[c];
