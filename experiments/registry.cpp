@@ -6,6 +6,7 @@
 #include "slowsde/experiments/builtin_problems.hpp"
 #include "slowsde/experiments/ensemble.hpp"
 #include "slowsde/experiments/ensemble_models.hpp"
+#include "slowsde/experiments/plan.hpp"
 #include "slowsde/experiments/suite.hpp"
 #include "slowsde/experiments/sweep.hpp"
 #include "slowsde/optim/second_moment_catalogue.hpp"
@@ -54,6 +55,7 @@ void add_moments(Registry& registry) {
 Registry builtin_registry() {
   Registry registry;
   registry.add(std::make_shared<EnsembleExperiment>());
+  registry.add(std::make_shared<PlanExperiment>());
   registry.add(std::make_shared<Sweep>());
   registry.add(std::make_shared<Suite>());
   add_valley_problems(registry);
