@@ -167,7 +167,7 @@ struct NetworkModel::Data {
     });
   }
 
-  // A pass over all residuals with the adjoint e_c; visit(chunk, contact) for the layers with parameters.
+  // A pass over all residuals with the adjoints e_c; visit(chunk, contact) for the layers with parameters.
   template <class Visit>
   void over_residuals(const VectorXd& theta, Visit&& visit) const {
     const Memory memory(by_residual.plan.size());
@@ -255,56 +255,59 @@ void NetworkModel::gram(const VectorXd& theta, MatrixXd& G) const {
   const Data& d = *data_;
   const int rows = residuals(), C = outputs();
   // Per layer: δ and inputs of dense layers, the Jacobian's columns of the others, residuals along the rows.
-  struct Layer {
+  struct Part {
     const Network::Step* step;
     MatrixXd delta, input, jacobian;
   };
-  std::vector<Layer> layers;
+  std::vector<Part> parts;
   for (const Network::Step& step : d.network.steps()) {
     if (step.parameters == 0) continue;
-    Layer layer{&step, {}, {}, {}};
+    Part part{&step, {}, {}, {}};
     if (std::holds_alternative<Dense>(step.layer)) {
-      layer.delta.resize(rows, step.channels_out);
-      layer.input.resize(rows, step.channels_in);
+      part.delta.resize(rows, step.channels_out);
+      part.input.resize(rows, step.channels_in);
     } else {
-      layer.jacobian.resize(rows, step.parameters);
+      part.jacobian.resize(rows, step.parameters);
     }
-    layers.push_back(std::move(layer));
+    parts.push_back(std::move(part));
   }
   d.over_residuals(theta, [&](const Data::Chunk& chunk, const auto& contact) {
-    Layer& layer =
-        *std::find_if(layers.begin(), layers.end(), [&](const Layer& l) { return l.step == &contact.step; });
+    Part& part =
+        *std::find_if(parts.begin(), parts.end(), [&](const Part& l) { return l.step == &contact.step; });
     const int columns = d.by_residual.columns();
     const auto put = [&](const V& value, MatrixXd& to, int column, int c) {
       scatter(value, to.data() + static_cast<std::ptrdiff_t>(column) * rows, chunk.first + c * lanes, rows);
     };
-    if (layer.jacobian.size() > 0) {
+    if (part.jacobian.size() > 0) {
       detail::over_column_gradients(
           contact.step, contact.input[0], contact.delta[0], columns,
-          [&](int parameter, int c, const V& value) { put(value, layer.jacobian, parameter, c); });
+          [&](int parameter, int c, const V& value) { put(value, part.jacobian, parameter, c); });
       return;
     }
     for (int o = 0; o < contact.step.channels_out; ++o)
-      for (int c = 0; c < columns; ++c) put(contact.delta[0][o * columns + c], layer.delta, o, c);
+      for (int c = 0; c < columns; ++c) put(contact.delta[0][o * columns + c], part.delta, o, c);
     for (int j = 0; j < contact.step.channels_in; ++j)
-      for (int c = 0; c < columns; ++c) put(contact.input[0][j * columns + c], layer.input, j, c);
+      for (int c = 0; c < columns; ++c) put(contact.input[0][j * columns + c], part.input, j, c);
   });
+  // Symmetric: the lower half is computed.
   G.setZero(rows, rows);
   MatrixXd deltas(rows, rows), inputs(samples(), samples());
-  for (const Layer& layer : layers) {
-    if (layer.jacobian.size() > 0) {
-      G.noalias() += layer.jacobian * layer.jacobian.transpose();
+  for (const Part& part : parts) {
+    if (part.jacobian.size() > 0) {
+      G.selfadjointView<Eigen::Lower>().rankUpdate(part.jacobian);
       continue;
     }
     // Dense: <δ(a), δ(b)> (<x(a), x(b)> + 1), the outer products' inner products, and the biases'.
-    deltas.noalias() = layer.delta * layer.delta.transpose();
-    const MatrixXd x = layer.input(Eigen::seqN(0, samples(), C), Eigen::all);
+    deltas.setZero();
+    deltas.selfadjointView<Eigen::Lower>().rankUpdate(part.delta);
+    const MatrixXd x = part.input(Eigen::seqN(0, samples(), C), Eigen::all);
     inputs.noalias() = x * x.transpose();
     for (int k = 0; k < samples(); ++k)
-      for (int i = 0; i < samples(); ++i)
+      for (int i = k; i < samples(); ++i)
         G.block(i * C, k * C, C, C) += (inputs(i, k) + 1) * deltas.block(i * C, k * C, C, C);
   }
   G /= samples();
+  G.triangularView<Eigen::StrictlyUpper>() = G.transpose();
 }
 
 // ∇f_a(θ + s w_a) for all a at once, each lane along its own w_a; coefficient 1, summed over a.
