@@ -302,7 +302,7 @@ void read_target(ConfigTable& config, PlanConfig& plan) {
     target.check();
     rule.check();
   });
-  const auto count = table.at_least<int>("points", 2, 16);
+  const auto count = table.at_least<int>("points", 2, 12);
   if (table.has("alphas")) {
     plan.alphas = table.list<double>("alphas");
     for (const double alpha : plan.alphas)
@@ -310,9 +310,9 @@ void read_target(ConfigTable& config, PlanConfig& plan) {
     table.check("alphas", !plan.alphas.empty(), "must have an entry");
     return;
   }
-  // from where the rule begins to exceed H_base at half the largest rate
+  // from where the rule exceeds H_base below a quarter of the largest rate
   const AlphaRange range = alpha_range(*plan.rates, rule, target.largest_share);
-  const double low = std::min(10 * range.low, 0.5 * range.high);
+  const double low = std::min(25 * range.low, 0.5 * range.high);
   for (int i = 0; i < count; ++i)
     plan.alphas.push_back(low * std::pow(range.high / low, static_cast<double>(i) / (count - 1)));
 }

@@ -58,9 +58,14 @@ std::string size_text(double bytes) {
   return fmt::format("{:.3g} {}", bytes, units[unit]);
 }
 
+std::string hours_text(double hours) { return fmt::format("{:.{}f}", hours, hours < 10 ? 3 : 2); }
+
+// With its range where that shows in the digits.
 std::string hours_text(const PlanClock& clock, const RunVolume& run, double bandwidth) {
   const double hours = clock.hours(run, bandwidth), error = clock.hours_error(run, bandwidth);
-  return error > 0 ? fmt::format("{:.2f}±{:.2f}", hours, error) : fmt::format("{:.2f}", hours);
+  const int digits = hours < 10 ? 3 : 2;
+  const bool shows = error >= 0.5 * std::pow(10, -digits);
+  return hours_text(hours) + (shows ? fmt::format("±{:.{}f}", error, digits) : "");
 }
 
 void write_setting(const PlanConfig& plan, std::string& out) {
@@ -93,7 +98,7 @@ void write_rules(const PlanConfig& plan, const PlanOutcome& outcome, std::string
   TextTable table;
   std::vector<std::string> head = {"rule", "rounds", "%", "largest H"};
   if (plan.bytes > 0) head.push_back("sent");
-  if (plan.spectrum) head.insert(head.end(), {"mean m", "extra drift %", "sum eta^2 m"});
+  if (plan.spectrum) head.insert(head.end(), {"mean m", "late m", "extra drift %", "sum eta^2 m"});
   if (plan.clock)
     for (const double b : plan.clock->bandwidths) head.push_back(fmt::format("h at {:g} Gbps", b / giga));
   table.row(head);
@@ -108,6 +113,7 @@ void write_rules(const PlanConfig& plan, const PlanOutcome& outcome, std::string
     }
     if (plan.spectrum) {
       cells.push_back(fmt::format("{:.2f}", rule.drift.mean_multiplier()));
+      cells.push_back(fmt::format("{:.2f}", rule.drift.late_multiplier));
       cells.push_back(percent(rule.drift.extra_drift(plan.workers)));
       cells.push_back(fmt::format("{:.4g}", rule.drift.regularization));
     }
@@ -148,7 +154,7 @@ void write_alphas(const PlanConfig& plan, const PlanOutcome& outcome, std::strin
                                       percent(p.extra_drift), std::to_string(p.drift.longest)};
     if (plan.clock)
       for (const double b : plan.clock->bandwidths)
-        cells.push_back(fmt::format("{:.2f}", plan.clock->hours(volume(p.drift.counts), b)));
+        cells.push_back(hours_text(plan.clock->hours(volume(p.drift.counts), b)));
     table.row(std::move(cells));
   }
   out += fmt::format("\n{} over alpha\n",
@@ -175,8 +181,8 @@ void write_alphas(const PlanConfig& plan, const PlanOutcome& outcome, std::strin
   if (plan.clock) {
     out += ";";
     for (const double b : plan.clock->bandwidths)
-      out += fmt::format("{} {:.2f} h at {:g} Gbps", b == plan.clock->bandwidths.front() ? "" : ",",
-                         plan.clock->hours(volume(best.drift.counts), b), b / giga);
+      out += fmt::format("{} {} h at {:g} Gbps", b == plan.clock->bandwidths.front() ? "" : ",",
+                         hours_text(plan.clock->hours(volume(best.drift.counts), b)), b / giga);
   }
   out += "\n";
 }
@@ -234,6 +240,7 @@ Result plan_result(const PlanConfig& plan, const PlanOutcome& outcome) {
   Variable m{
       "multiplier", "1", "drift over that of SGD, of the round that holds the step", {"rule", "sample"}, {}};
   Variable sum{"regularization", "1", "sum of eta^2 m", {"rule"}, {}};
+  Variable late{"late_multiplier", "1", "mean of m over the last tenth of the slow time", {"rule"}, {}};
   Variable extra{"extra_drift", "1", "extra drift relative to that of endless rounds", {"rule"}, {}};
   const CostModel sizes{.workers = plan.workers, .bytes = plan.bytes};
   for (const PlannedRule& rule : outcome.rules) {
@@ -247,13 +254,14 @@ Result plan_result(const PlanConfig& plan, const PlanOutcome& outcome) {
     H.data.insert(H.data.end(), rule.local_steps.begin(), rule.local_steps.end());
     m.data.insert(m.data.end(), rule.multiplier.begin(), rule.multiplier.end());
     sum.data.push_back(plan.spectrum ? rule.drift.regularization : nothing);
+    late.data.push_back(plan.spectrum ? rule.drift.late_multiplier : nothing);
     extra.data.push_back(plan.spectrum ? rule.drift.extra_drift(plan.workers) : nothing);
   }
   result.add(names);
   for (Variable* v : {&step, &lr, &rounds, &communication, &longest, &H}) result.add(std::move(*v));
   if (plan.bytes > 0) result.add(std::move(sent));
   if (plan.spectrum) {
-    for (Variable* v : {&m, &sum, &extra}) result.add(std::move(*v));
+    for (Variable* v : {&m, &sum, &late, &extra}) result.add(std::move(*v));
     result.dims["eigenvalue"] = plan.spectrum->eigenvalues.size();
     result.add(
         Variable{"eigenvalue", "1", "eigenvalue of the Hessian", {"eigenvalue"}, plan.spectrum->eigenvalues});

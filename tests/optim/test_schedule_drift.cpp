@@ -85,6 +85,8 @@ TEST_CASE("constant H at constant lr has the multiplier and the sum of the close
     CHECK(sum.longest == H);
     CHECK(near_relative(sum.largest_share, static_cast<double>(H) / 1000, 1e-12));
     CHECK(sum.drifting_share == 0);
+    // the last 100 steps: all alike where H divides 1000
+    if (1000 % H == 0) CHECK(near_relative(sum.late_multiplier, m_of(H, continuous), 1e-10));
     CHECK(near_relative(schedule_drift(rates, ConstantRule(H), spectrum, finite_model, eight).regularization,
                         finite, 1e-11));
   }
@@ -132,6 +134,12 @@ TEST_CASE("data parallelism adds nothing, endless rounds add all: 0 and 1 of the
   CHECK(all.drifting_share == 1);
   CHECK(all.extra_drift(16) > 0.98);
   CHECK(all.extra_drift(16) < 1);
+  // SWAP after 90 % of the slow time: SGD until then, K in the last tenth
+  std::int64_t k = 0;
+  for (double time = 0; time < 0.9 * resnet().slow_time(); ++k) time += resnet()(k) * resnet()(k);
+  const ScheduleDrift late = schedule_drift(resnet(), SwapRule(1, k), decades, qsr_model, sixteen);
+  CHECK(near_relative(late.late_multiplier, 16, 1e-3));
+  CHECK(near_relative(late.extra_drift(16), 0.1, 1e-3));
   const ScheduleDrift limit = schedule_drift(resnet(), ConstantRule(100), decades, qsr_model, sixteen);
   CHECK(near_relative(limit.extra_drift(16), 1, 1e-12));
   CHECK(near_relative(limit.regularization, 16 * resnet().slow_time(), 1e-12));
