@@ -49,20 +49,30 @@ def draw(runs, observable=None):
                 x, y = [e[0][0] * scale for e in ends], [e[1][0] * unit for e in ends]
                 style.intervals(axes[row, column], x, y, np.array([e[1][1] for e in ends]) * unit, **look)
                 if row + 1 == len(gains) and column == 0 and i == 0:
-                    for a, b, H in zip(x, y, [e[2] for e in ends]):
-                        axes[row, column].annotate(f"{H:g}", (a, b), textcoords="offset points", xytext=(4, 4),
-                                                   fontsize=6, color=look["color"])
+                    numbered = list(zip(x, y, [f"{e[2]:g}" for e in ends]))
     for column, (_, label, _, scale) in enumerate(costs):
         axes[-1, column].set_xlabel(label)
         axes[-1, column].set_xscale(scale)
         if scale == "log":
             axes[-1, column].xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    _number(axes[-1, 0], numbered, style.COLOURS[0])
     for row, (_, label, _) in enumerate(gains):
         axes[row, 0].set_ylabel(label)
     style.legends_above(fig, [(None, handles)])
     return fig, (f"{run.title or run.path.name}: at the end of training, against what it cost; means over the seeds with "
                  f"95 % intervals (Student's t). Numbers beside the first line's marks, in the lowest panel, are {_symbol(base)}, which falls along "
                  "each line from left to right.")
+
+
+def _number(ax, marks, colour):
+    """Writes each mark's text beside it, except where that would be upon the one before."""
+    fig, placed = ax.figure, []
+    fig.draw_without_rendering()
+    for x, y, text in marks:
+        at = ax.transData.transform((x, y)) * 72 / fig.dpi  # points
+        if all(abs(at[0] - u) > 12 or abs(at[1] - v) > 9 for u, v in placed):
+            ax.annotate(text, (x, y), textcoords="offset points", xytext=(4, 4), fontsize=6, color=colour)
+            placed.append(at)
 
 
 def _symbol(axis):

@@ -87,13 +87,18 @@ def _plain(ax):
 
 
 def _caption(run, ensemble, counts):
-    seeds = f"{counts.pop()} seeds" if len(counts) == 1 else f"{min(counts)} to {max(counts)} seeds"
-    text = (f"{run.title or run.path.name}: means over {seeds} against optimizer steps, bands are 95 % intervals "
-            "(Student's t); everything but the workers' covariance is measured on their average")
+    if counts == {1}:
+        seeds = "a single seed has no interval"
+    else:
+        number = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else f"{max(counts)}"
+        seeds = f"means over {number} seeds, bands are 95 % intervals (Student's t)"
+    text = (f"{run.title or run.path.name}: against optimizer steps; {seeds}; everything but the workers' covariance is "
+            "measured on their average")
     if "test_accuracy" in ensemble.observables:
         m = ensemble.observables.index("test_accuracy")
-        ends = [f"{s.name} {100 * s.mean[-1, m]:.2f} ± {100 * intervals.half_width(s, m)[-1]:.2f} %"
-                for s in ensemble.series if np.isfinite(s.mean[-1, m])]
+        ends = [f"{s.name} {100 * s.mean[-1, m]:.2f}" + (f" ± {100 * half:.2f}" if np.isfinite(half) else "") + " %"
+                for s, half in ((s, intervals.half_width(s, m)[-1]) for s in ensemble.series)
+                if np.isfinite(s.mean[-1, m])]
         if ends:
             text += "; test accuracy at the end: " + ", ".join(ends)
     gone = [f"{s.diverged[-1]:.0f} of {s.name}" for s in ensemble.series if s.diverged[-1] > 0]
