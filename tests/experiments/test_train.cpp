@@ -163,6 +163,7 @@ TEST_CASE("a training leaves the means over its seeds, and counts what it sent")
   CHECK(last.size() == 2 * M * 3);
   CHECK(result.summary.find("local") != std::string::npos);
   CHECK(result.summary.find("±") != std::string::npos);
+  CHECK(result.regime.find("\"eta_lambda_max\"") != std::string::npos);
 }
 
 TEST_CASE("the result has the same bits for any number of threads") {
