@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "slowsde/experiments/json.hpp"
 #include "slowsde/experiments/progress.hpp"
 #include "slowsde/experiments/train_plan.hpp"
 #include "slowsde/experiments/train_replica.hpp"
@@ -187,6 +188,31 @@ std::string summarize(const TrainPlan& plan, const std::vector<Trained>& all) {
   return text;
 }
 
+/// How far each run is from where the theories hold: η, H, ηλ_max, ηH and η²H where each was largest.
+std::string regime(const TrainPlan& plan, const std::vector<Trained>& all) {
+  JsonWriter json;
+  json.begin_array();
+  for (const Trained& trained : all) {
+    double eta_lambda = nan, eta_H = 0, eta2_H = 0;
+    for (std::size_t p = 0; p < trained.run->points.size(); ++p) {
+      const TrainRecordPoint& point = trained.run->points[p];
+      eta_H = std::max(eta_H, point.eta * point.H);
+      eta2_H = std::max(eta2_H, point.eta * point.eta * point.H);
+      const Moments lambda = moments_of(plan, trained, p, column(plan, "lambda_max"));
+      if (lambda.count > 0) eta_lambda = std::fmax(eta_lambda, point.eta * lambda.mean);
+    }
+    json.begin_object();
+    json.key("name").value(trained.run->name);
+    json.key("eta_lambda_max");
+    std::isnan(eta_lambda) ? json.null() : json.value(eta_lambda);
+    json.key("eta_H").value(eta_H);
+    json.key("eta2_H").value(eta2_H);
+    json.end_object();
+  }
+  json.end_array();
+  return json.text();
+}
+
 }  // namespace
 
 Result TrainExperiment::run(ConfigTable& config, RunContext& context) const {
@@ -218,6 +244,7 @@ Result TrainExperiment::run(ConfigTable& config, RunContext& context) const {
                      [](const TrainedReplica& replica) { return replica.lanczos_converged; }))
       result.warnings.push_back(trained.run->name + ": a Lanczos iteration for lambda_max did not converge");
   }
+  result.regime = regime(plan, all);
   result.summary = summarize(plan, all);
   return result;
 }

@@ -2,13 +2,39 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <cmath>
+#include <cstddef>
+#include <cstdlib>
+#include <new>
 #include <vector>
 
 #include "slowsde/problems/random_address.hpp"
 #include "tests/support/tolerance.hpp"
 
 using namespace slowsde;
+
+namespace {
+
+std::atomic<std::int64_t> allocations{0};
+
+void* counted(std::size_t size, std::size_t alignment) {
+  ++allocations;
+  void* memory = std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+  if (!memory) throw std::bad_alloc();
+  return memory;
+}
+
+}  // namespace
+
+void* operator new(std::size_t size) { return counted(size, alignof(std::max_align_t)); }
+void* operator new(std::size_t size, std::align_val_t a) {
+  return counted(size, static_cast<std::size_t>(a));
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
 
 namespace {
 
@@ -118,4 +144,21 @@ TEST_CASE(
   CHECK(setting.trained<float>(params, 3) == one);
   TrainerParams sgd = setting.params("sgd", 4, 22);
   CHECK(distance(setting.trained<float>(sgd), setting.trained<double>(sgd)) <= 1e-5);
+}
+
+TEST_CASE("a round allocates nothing") {
+  Setting setting;
+  setting.task.sampling.sampling = Sampling::with_replacement;
+  for (const char* update : {"heavy-ball", "adamw"}) {
+    for (const int threads : {1, 2}) {
+      NetworkTrainer<float> trainer(setting.params(update, 20, 100), setting.start(),
+                                    NetworkOracle<float>::factory(setting.task, 0), threads);
+      trainer.round();
+      const std::int64_t before = allocations;
+      CHECK(before > 0);
+      trainer.round();
+      trainer.round();
+      CHECK(allocations == before);
+    }
+  }
 }

@@ -40,7 +40,9 @@ TEST_CASE("the exception of the lowest member is seen, after all have ended, and
     CHECK(std::accumulate(ran.begin(), ran.end(), 0) == 3);
   }
   int calls = 0;
-  team.run([&](int m) { calls += m == 0 ? 1 : 0; });
+  team.run([&](int m) {
+    if (m == 0) ++calls;
+  });
   CHECK(calls == 1);
 }
 
