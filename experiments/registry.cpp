@@ -6,9 +6,13 @@
 #include "slowsde/experiments/builtin_problems.hpp"
 #include "slowsde/experiments/ensemble.hpp"
 #include "slowsde/experiments/ensemble_models.hpp"
+#include "slowsde/experiments/plan.hpp"
 #include "slowsde/experiments/suite.hpp"
 #include "slowsde/experiments/sweep.hpp"
+#include "slowsde/experiments/train.hpp"
 #include "slowsde/optim/second_moment_catalogue.hpp"
+#include "slowsde/optim/sync_rule.hpp"
+#include "slowsde/optim/update_rule.hpp"
 
 namespace slowsde {
 
@@ -17,10 +21,15 @@ void Registry::add(std::shared_ptr<const Experiment> experiment) {
   experiments.add(std::move(name), std::move(summary), std::move(experiment));
 }
 
+void Registry::add(RuleDescription rule) {
+  std::string name = rule.name, line = rule.line();
+  rules.add(std::move(name), std::move(line), std::make_shared<const RuleDescription>(std::move(rule)));
+}
+
 /// Things that configurations name and whose making is not the registry's business.
 struct ModelEntry {};
-struct RuleEntry {};
 struct ScheduleEntry {};
+struct UpdateEntry {};
 struct StepperEntry {};
 struct ObservableEntry {};
 
@@ -49,6 +58,8 @@ void add_moments(Registry& registry) {
 Registry builtin_registry() {
   Registry registry;
   registry.add(std::make_shared<EnsembleExperiment>());
+  registry.add(std::make_shared<PlanExperiment>());
+  registry.add(std::make_shared<TrainExperiment>());
   registry.add(std::make_shared<Sweep>());
   registry.add(std::make_shared<Suite>());
   add_valley_problems(registry);
@@ -58,12 +69,13 @@ Registry builtin_registry() {
   add_benchmarks(registry);
   add_moments(registry);
   add_names(registry.models, theory_catalogue());
-  add_names(registry.rules, sync_rule_catalogue());
+  for (RuleDescription& rule : sync_rule_catalogue()) registry.add(std::move(rule));
   add_names(registry.schedules, {{"constant", "the peak"},
                                  {"linear", "linear decay to the end"},
                                  {"cosine", "half a cosine from peak to end"},
                                  {"step", "times a factor at given steps"},
                                  {"cosine-powers", "cosine, rounded to powers of a base"}});
+  add_names(registry.updates, update_rule_catalogue());
   add_names(registry.steppers, {{"euler-maruyama", "weak order 1, Ito"},
                                 {"platen-weak-2", "weak order 2, Ito, general noise"},
                                 {"milstein", "strong order 1, Ito, diagonal noise (library)"},
