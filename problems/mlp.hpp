@@ -11,11 +11,10 @@
 
 #include "slowsde/problems/dataset.hpp"
 #include "slowsde/problems/least_squares_model.hpp"
+#include "slowsde/problems/network.hpp"
 #include "slowsde/problems/pack.hpp"
 
 namespace slowsde {
-
-enum class Activation { tanh, silu };  ///< tanh z;  SiLU: z/(1 + e^{−z})
 
 /// a_0 = x, a_{l+1} = φ(W_l a_l + b_l), without φ in the last layer: f = a_L. Every layer has a bias.
 /// θ = (W_0, b_0, W_1, b_1, …), W_l: (widths[l+1] × widths[l]) row-major. 64-40-10 has d = 3010.

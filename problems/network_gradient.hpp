@@ -1,0 +1,63 @@
+// Loss, gradient and accuracy of a network on a batch of samples: what a training loop calls.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "slowsde/problems/network.hpp"
+
+namespace slowsde {
+
+/// squared: L = (1/2m) Σ_i Σ_c (f_ic − y_ic)²; cross-entropy: L = −(1/m) Σ_i log softmax(f_i)_{label_i}.
+enum class LossKind { squared, cross_entropy };
+
+/// Samples per row of a batch: its size rounded up to whole 64-byte packs.
+template <class Real>
+constexpr int batch_stride(int size) {
+  constexpr int lanes = 64 / static_cast<int>(sizeof(Real));
+  return (size + lanes - 1) / lanes * lanes;
+}
+
+/// m samples, feature-major: entry (feature j, sample b) at x[j·stride + b]; columns from `size` on are zero.
+template <class Real>
+struct Batch {
+  int size = 0;                 ///< m
+  int stride = 0;               ///< batch_stride<Real>(size) or a larger multiple of the pack
+  const Real* x = nullptr;      ///< (inputs × stride)
+  const int* labels = nullptr;  ///< (m): the classes, for cross-entropy and for accuracy
+  const Real* y = nullptr;      ///< (outputs × stride): targets, for the squared loss
+};
+
+/// One object per thread: it owns the workspace of its passes, and nothing is allocated while batches keep
+/// one size. Bits depend on θ and the batch alone.
+template <class Real>
+class NetworkGradient {
+ public:
+  /// Throws std::invalid_argument: max_batch ≥ 1. The network is copied.
+  NetworkGradient(const Network& network, LossKind loss, int max_batch);
+  ~NetworkGradient();
+  NetworkGradient(NetworkGradient&&) noexcept;
+  NetworkGradient& operator=(NetworkGradient&&) noexcept;
+
+  const Network& network() const;
+  LossKind loss() const;
+
+  /// Mean loss of the batch; g = its gradient (d), overwritten. Throws std::invalid_argument when the batch
+  /// is empty, larger than max_batch, or lacks what the loss needs.
+  Real value_and_gradient(const Real* theta, const Batch<Real>& batch, Real* g);
+
+  struct Evaluation {
+    double loss_sum = 0;       ///< over the samples, not the mean
+    std::int64_t correct = 0;  ///< samples whose largest output is their label's; 0 without labels
+  };
+  Evaluation evaluate(const Real* theta, const Batch<Real>& batch);
+
+ private:
+  struct Workspace;
+  std::unique_ptr<Workspace> workspace_;
+};
+
+extern template class NetworkGradient<float>;
+extern template class NetworkGradient<double>;
+
+}  // namespace slowsde
