@@ -1,11 +1,9 @@
 #include "slowsde/problems/dataset.hpp"
 
-#include <charconv>
-#include <cmath>
-#include <fstream>
 #include <numeric>
 #include <stdexcept>
 
+#include "slowsde/problems/csv.hpp"
 #include "slowsde/problems/random_address.hpp"
 #include "slowsde/problems/requirement.hpp"
 
@@ -15,24 +13,6 @@ namespace {
 template <class T>
 void require(bool holds, const char* inequality, T value) {
   detail::require(holds, "data set", inequality, value);
-}
-
-[[noreturn]] void fail(const std::string& file, int line, const std::string& what) {
-  throw std::runtime_error(file + ":" + std::to_string(line) + ": " + what);
-}
-
-// One number, whole field; blanks around it are allowed.
-double number(std::string_view field, const std::string& file, int line, int column) {
-  const auto first = field.find_first_not_of(" \t");
-  const auto last = field.find_last_not_of(" \t");
-  double value = 0;
-  if (first != std::string_view::npos) {
-    const std::string_view text = field.substr(first, last - first + 1);
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error == std::errc() && end == text.data() + text.size() && std::isfinite(value)) return value;
-  }
-  fail(file, line,
-       "column " + std::to_string(column) + ": '" + std::string(field) + "' is not a finite number");
 }
 
 }  // namespace
@@ -51,37 +31,14 @@ void DigitsRecipe::check() const {
 }
 
 LabelledImages read_labelled_images(const std::string& file, int pixels, int classes) {
-  std::ifstream in(file);
-  if (!in) fail(file, 0, "cannot be opened");
+  require(pixels >= 1, "pixels >= 1", pixels);
+  const CsvTable table = read_csv(file, {.columns = pixels + 1});
   LabelledImages images{.pixels = pixels, .values = {}, .labels = {}};
-  std::string text;
-  int line = 0;
-  while (std::getline(in, text)) {
-    ++line;
-    if (in.eof()) fail(file, line, "the file ends inside this line");  // every complete line has its newline
-    if (!text.empty() && text.back() == '\r') text.pop_back();
-    std::string_view rest = text;
-    int column = 0;
-    for (bool more = true; more;) {
-      const auto comma = rest.find(',');
-      more = comma != std::string_view::npos;
-      const double value = number(rest.substr(0, comma), file, line, ++column);
-      if (more) rest.remove_prefix(comma + 1);
-      if (column <= pixels) {
-        images.values.push_back(value);
-      } else if (column == pixels + 1) {
-        if (!(value >= 0 && value < classes) || value != std::floor(value)) {
-          fail(file, line, "the label is not an integer from 0 to " + std::to_string(classes - 1));
-        }
-        images.labels.push_back(static_cast<int>(value));
-      }
-    }
-    if (column != pixels + 1) {
-      fail(file, line,
-           std::to_string(column) + " columns where " + std::to_string(pixels + 1) + " were expected");
-    }
+  images.values.reserve(static_cast<std::size_t>(table.rows()) * pixels);
+  for (int row = 0; row < table.rows(); ++row) {
+    for (int column = 0; column < pixels; ++column) images.values.push_back(table.at(row, column));
+    images.labels.push_back(detail::csv_label(file, table, row, pixels, classes));
   }
-  if (line == 0) fail(file, 0, "the file is empty");
   return images;
 }
 

@@ -29,9 +29,8 @@ struct LabelledImages {
 };
 
 /// Reads a CSV file without header: `pixels` numbers, then the label (an integer 0 … classes−1), per line.
-/// Throws std::runtime_error with one line "FILE:LINE: what is wrong" for a file that cannot be read, is
-/// empty, ends inside a line, or has a line with the wrong number of columns, something other than a finite
-/// number, or an impossible label.
+/// Throws std::runtime_error as read_csv does, and "FILE:LINE: what is wrong" for a line with the wrong
+/// number of columns or an impossible label.
 LabelledImages read_labelled_images(const std::string& file, int pixels, int classes);
 
 /// How images become a regression problem.

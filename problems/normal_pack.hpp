@@ -37,18 +37,9 @@ SLOWSDE_INLINE WordLanes multiply_low_halves(WordLanes a, std::uint32_t b) {
 #endif
 }
 
-/// Philox words for `Chains` counters of eight lanes each. Lanes differ in counter word 2 (the replica).
+/// Philox words for `Chains` counters of eight lanes each, in place of the counters.
 template <int Chains>
-SLOWSDE_INLINE void philox_lanes(const std::uint64_t (&block)[Chains], const WordLanes (&replica)[Chains],
-                                 const std::uint32_t (&word3)[Chains], Philox4x32::Key key,
-                                 WordLanes (&c)[Chains][4]) {
-#pragma GCC unroll 16
-  for (int g = 0; g < Chains; ++g) {
-    c[g][0] = WordLanes{} + (block[g] & 0xffffffffu);
-    c[g][1] = WordLanes{} + (block[g] >> 32);
-    c[g][2] = replica[g];
-    c[g][3] = WordLanes{} + word3[g];
-  }
+SLOWSDE_INLINE void philox_rounds(Philox4x32::Key key, WordLanes (&c)[Chains][4]) {
 #pragma GCC unroll 16
   for (int round = 0; round < Philox4x32::rounds; ++round) {
 #pragma GCC unroll 16
@@ -63,6 +54,21 @@ SLOWSDE_INLINE void philox_lanes(const std::uint64_t (&block)[Chains], const Wor
     key[0] += Philox4x32::weyl[0];
     key[1] += Philox4x32::weyl[1];
   }
+}
+
+/// Philox words for `Chains` addresses; lanes differ in counter word 2 (the replica).
+template <int Chains>
+SLOWSDE_INLINE void philox_lanes(const std::uint64_t (&block)[Chains], const WordLanes (&replica)[Chains],
+                                 const std::uint32_t (&word3)[Chains], Philox4x32::Key key,
+                                 WordLanes (&c)[Chains][4]) {
+#pragma GCC unroll 16
+  for (int g = 0; g < Chains; ++g) {
+    c[g][0] = WordLanes{} + (block[g] & 0xffffffffu);
+    c[g][1] = WordLanes{} + (block[g] >> 32);
+    c[g][2] = replica[g];
+    c[g][3] = WordLanes{} + word3[g];
+  }
+  philox_rounds(key, c);
 }
 
 /// Box–Muller in double precision from two 64-bit words per lane, for `Chains` independent packs step by

@@ -24,13 +24,16 @@ namespace slowsde {
 
 /// What a draw is for. Different streams are independent at equal addresses.
 enum class Stream : std::uint8_t {
-  label = 1,      ///< label noise ε
-  gradient = 2,   ///< Gaussian gradient noise
-  sample = 3,     ///< choice of minibatch samples
-  brownian = 4,   ///< increments of an SDE
-  auxiliary = 5,  ///< a stepper's further variables (signs, Lévy-area substitutes)
-  initial = 6,    ///< starts, data, initial weights
-  probe = 7,      ///< probes of stochastic trace estimators
+  label = 1,         ///< label noise ε
+  gradient = 2,      ///< Gaussian gradient noise
+  sample = 3,        ///< choice of minibatch samples
+  brownian = 4,      ///< increments of an SDE
+  auxiliary = 5,     ///< a stepper's further variables (signs, Lévy-area substitutes)
+  initial = 6,       ///< starts, data, initial weights
+  probe = 7,         ///< probes of stochastic trace estimators
+  augmentation = 8,  ///< shifts and flips of images
+  label_flip = 9,    ///< labels that are replaced by another class
+  shuffle = 10,      ///< permutations of a data set
 };
 
 inline constexpr std::uint64_t replica_limit = std::uint64_t{1} << 40;
