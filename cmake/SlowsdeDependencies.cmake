@@ -7,11 +7,8 @@ find_package(fmt REQUIRED)
 find_package(tomlplusplus REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(netcdf REQUIRED IMPORTED_TARGET netcdf)
-find_path(SPECTRA_INCLUDE_DIR Spectra/SymEigsSolver.h REQUIRED)
 
 # What only slowsde's own .cpp files use; no installed header needs it.
 add_library(slowsde_private_dependencies INTERFACE)
 target_link_libraries(slowsde_private_dependencies INTERFACE $<BUILD_INTERFACE:CLI11::CLI11> fmt::fmt
                                                              tomlplusplus::tomlplusplus PkgConfig::netcdf)
-target_include_directories(slowsde_private_dependencies SYSTEM
-                           INTERFACE $<BUILD_INTERFACE:${SPECTRA_INCLUDE_DIR}>)

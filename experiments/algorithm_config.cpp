@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "slowsde/optim/round_plan.hpp"
+#include "slowsde/optim/rule_description.hpp"
 
 namespace slowsde {
 namespace {
@@ -12,13 +13,15 @@ namespace {
 const std::pair<NoiseKind, const char*> noise_names[] = {
     {NoiseKind::gaussian, "gaussian"}, {NoiseKind::label, "label"}, {NoiseKind::minibatch, "minibatch"}};
 
-LearningRateParams read_learning_rate(ConfigTable iterates) {
+}  // namespace
+
+LearningRateParams read_learning_rate(ConfigTable owner) {
   LearningRateParams params;
-  if (iterates.kind("lr") != ConfigKind::table) {
-    params.peak = iterates.positive<double>("lr");
+  if (owner.kind("lr") != ConfigKind::table) {
+    params.peak = owner.positive<double>("lr");
     return params;
   }
-  ConfigTable table = iterates.table("lr");
+  ConfigTable table = owner.table("lr");
   const std::string shape =
       table.one_of("schedule", {"constant", "linear", "cosine", "step", "cosine-powers"}, "constant");
   params.shape = learning_rate_shape(shape);
@@ -38,36 +41,46 @@ LearningRateParams read_learning_rate(ConfigTable iterates) {
   return params;
 }
 
-std::shared_ptr<const SyncRule> read_rule(ConfigTable iterates, std::int64_t warmup_steps) {
-  SyncRuleParams params;
-  ConfigTable table = iterates.table("rule");
+std::shared_ptr<const SyncRule> read_rule(ConfigTable owner, const EntryCatalogue<RuleDescription>& rules,
+                                          std::int64_t warmup_steps) {
+  using Kind = RuleParameter::Kind;
+  ConfigTable table = owner.table("rule");
   std::vector<std::string> names;
-  for (const auto& entry : sync_rule_catalogue()) names.push_back(entry.first);
-  const std::string name = table.one_of("name", names, "parallel");
-  params.warmup_steps = warmup_steps;
-  if (name == "constant" || name == "post-local")
-    params.local_steps = table.at_least<std::int64_t>("local_steps", 1);
-  if (name == "qsr" || name == "power") {
-    params.alpha = table.positive<double>("alpha");
-    params.base_steps = table.at_least<std::int64_t>("base_steps", 1, 1);
-    params.max_steps = table.at_least<std::int64_t>("max_steps", 0, 0);
+  for (const auto& item : rules.items()) names.push_back(item.name);
+  const RuleDescription& rule = *rules.at(table.one_of("name", names, "parallel"));
+  RuleArguments told;
+  told.warmup_steps = warmup_steps;
+  for (const RuleParameter& p : rule.parameters) {
+    if (p.kind == Kind::integers) {
+      told.set(p.name, table.list<std::int64_t>(p.name));
+    } else if (p.kind == Kind::integer) {
+      std::optional<std::int64_t> fallback;
+      if (p.fallback) fallback = static_cast<std::int64_t>(*p.fallback);
+      const auto bound = static_cast<std::int64_t>(p.bound);
+      told.set(p.name, table.at_least<std::int64_t>(p.name, bound, fallback));
+    } else if (p.above && p.bound == 0) {
+      told.set(p.name, table.positive<double>(p.name, p.fallback));
+    } else {
+      told.set(p.name, table.at_least<double>(p.name, p.bound, p.fallback));
+    }
   }
-  if (name == "power") params.gamma = table.positive<double>("gamma", 2);
-  if (name == "swap" || name == "proportional")
-    params.base_steps = table.at_least<std::int64_t>("base_steps", 1, 1);
-  if (name == "swap" || name == "post-local")
-    params.switch_step = table.at_least<std::int64_t>("switch_step", 0);
-  if (name == "proportional") params.growth = table.positive<double>("growth");
-  if (name == "table") {
-    const auto steps = table.list<std::int64_t>("steps");
-    const auto local_steps = table.list<std::int64_t>("local_steps");
-    table.check("steps", steps.size() == local_steps.size(), "must have as many entries as local_steps");
-    for (std::size_t j = 0; j < steps.size(); ++j) params.table.emplace_back(steps[j], local_steps[j]);
-  }
-  return table.checked([&] { return make_sync_rule(name, params); });
+  for (const RuleParameter& p : rule.parameters)
+    if (!p.as_long_as.empty())
+      table.check(p.name, told.integers(p.name).size() == told.integers(p.as_long_as).size(),
+                  "must have as many entries as " + p.as_long_as);
+  return table.checked([&] { return rule.rule(told); });
 }
 
-}  // namespace
+void read_momentum(ConfigTable owner, LocalSgd& algorithm) {
+  if (!owner.has("momentum")) return;
+  ConfigTable momentum = owner.table("momentum");
+  algorithm.momentum = momentum.at_least<double>("beta", 0, 0.0);
+  momentum.check("beta", algorithm.momentum < 1, "must be < 1");
+  const std::string buffers = momentum.one_of("buffers", {"kept", "averaged", "reset"}, "kept");
+  algorithm.buffers = buffers == "kept"       ? BufferPolicy::kept
+                      : buffers == "averaged" ? BufferPolicy::averaged
+                                              : BufferPolicy::reset;
+}
 
 std::string noise_kind_name(NoiseKind kind) {
   for (const auto& [value, name] : noise_names)
@@ -87,7 +100,8 @@ GradientNoise read_noise(ConfigTable table, const std::vector<NoiseKind>& kinds)
   return noise;
 }
 
-AlgorithmConfig read_algorithm(ConfigTable table, double slow_time) {
+AlgorithmConfig read_algorithm(ConfigTable table, const EntryCatalogue<RuleDescription>& rules,
+                               double slow_time) {
   AlgorithmConfig result;
   LocalSgd& algorithm = result.algorithm;
   result.name = table.require<std::string>("name");
@@ -95,17 +109,9 @@ AlgorithmConfig read_algorithm(ConfigTable table, double slow_time) {
   algorithm.local_batch = table.at_least<int>("local_batch", 1, 1);
   algorithm.svag = table.at_least<int>("svag", 1, 1);
   LearningRateParams rate = read_learning_rate(table);
-  algorithm.rule = read_rule(table, rate.warmup_steps);
-  if (table.has("momentum")) {
-    ConfigTable momentum = table.table("momentum");
-    algorithm.momentum = momentum.at_least<double>("beta", 0, 0.0);
-    momentum.check("beta", algorithm.momentum < 1, "must be < 1");
-    const std::string buffers = momentum.one_of("buffers", {"kept", "averaged", "reset"}, "kept");
-    algorithm.buffers = buffers == "kept"       ? BufferPolicy::kept
-                        : buffers == "averaged" ? BufferPolicy::averaged
-                                                : BufferPolicy::reset;
-    result.slow_time_per_step = 1 / ((1 - algorithm.momentum) * (1 - algorithm.momentum));
-  }
+  algorithm.rule = read_rule(table, rules, rate.warmup_steps);
+  read_momentum(table, algorithm);
+  result.slow_time_per_step = 1 / ((1 - algorithm.momentum) * (1 - algorithm.momentum));
   // SVAG's η/ℓ: its slow time is counted in the steps of the SGD that it follows.
   if (algorithm.svag > 1) {
     rate.peak /= algorithm.svag;

@@ -6,6 +6,7 @@
 
 #include "slowsde/experiments/config.hpp"
 #include "slowsde/experiments/experiment_problem.hpp"
+#include "slowsde/experiments/registry.hpp"
 
 namespace slowsde {
 
@@ -22,7 +23,18 @@ struct AlgorithmConfig {
 GradientNoise read_noise(ConfigTable table, const std::vector<NoiseKind>& kinds);
 std::string noise_kind_name(NoiseKind kind);
 
-/// One entry of [[iterates]] that is to run for slow time T.
-AlgorithmConfig read_algorithm(ConfigTable table, double slow_time);
+/// The key `lr` of a table: a number or a schedule. total_steps is 0 where the table leaves it open.
+LearningRateParams read_learning_rate(ConfigTable owner);
+
+/// The table `rule` of a table, read by the description of the rule that it names; default: parallel.
+std::shared_ptr<const SyncRule> read_rule(ConfigTable owner, const EntryCatalogue<RuleDescription>& rules,
+                                          std::int64_t warmup_steps);
+
+/// The table `momentum` of a table, if it is there: β and what becomes of the buffers.
+void read_momentum(ConfigTable owner, LocalSgd& algorithm);
+
+/// One entry of [[iterates]] that is to run for slow time T, by one of the rules.
+AlgorithmConfig read_algorithm(ConfigTable table, const EntryCatalogue<RuleDescription>& rules,
+                               double slow_time);
 
 }  // namespace slowsde

@@ -85,7 +85,7 @@ Plan read_plan(ConfigTable& config, const Registry& registry) {
   plan.noise = read_noise(noise, plan.problem->noise_kinds());
   plan.start = read_start(config, *plan.problem);
   for (ConfigTable& table : config.tables("iterates")) {
-    plan.iterates.push_back(read_algorithm(table, plan.run.slow_time));
+    plan.iterates.push_back(read_algorithm(table, registry.rules, plan.run.slow_time));
     const AlgorithmConfig& added = plan.iterates.back();
     table.checked([&] { plan.noise.check(plan.problem->samples(), added.algorithm.local_batch); });
     for (std::size_t j = 0; j + 1 < plan.iterates.size(); ++j)

@@ -9,6 +9,7 @@
 #include "slowsde/experiments/suite.hpp"
 #include "slowsde/experiments/sweep.hpp"
 #include "slowsde/optim/second_moment_catalogue.hpp"
+#include "slowsde/optim/sync_rule.hpp"
 
 namespace slowsde {
 
@@ -17,9 +18,13 @@ void Registry::add(std::shared_ptr<const Experiment> experiment) {
   experiments.add(std::move(name), std::move(summary), std::move(experiment));
 }
 
+void Registry::add(RuleDescription rule) {
+  std::string name = rule.name, line = rule.line();
+  rules.add(std::move(name), std::move(line), std::make_shared<const RuleDescription>(std::move(rule)));
+}
+
 /// Things that configurations name and whose making is not the registry's business.
 struct ModelEntry {};
-struct RuleEntry {};
 struct ScheduleEntry {};
 struct StepperEntry {};
 struct ObservableEntry {};
@@ -58,7 +63,7 @@ Registry builtin_registry() {
   add_benchmarks(registry);
   add_moments(registry);
   add_names(registry.models, theory_catalogue());
-  add_names(registry.rules, sync_rule_catalogue());
+  for (RuleDescription& rule : sync_rule_catalogue()) registry.add(std::move(rule));
   add_names(registry.schedules, {{"constant", "the peak"},
                                  {"linear", "linear decay to the end"},
                                  {"cosine", "half a cosine from peak to end"},

@@ -85,7 +85,7 @@ const Entry& choose(ConfigTable& config, std::string_view key, const Catalogue<E
 struct ProblemEntry;
 struct ModelEntry;
 struct MomentEntry;
-struct RuleEntry;
+struct RuleDescription;
 struct ScheduleEntry;
 struct StepperEntry;
 struct ObservableEntry;
@@ -107,7 +107,7 @@ struct Registry {
   EntryCatalogue<ProblemEntry> problems{"problem", "problems"};
   EntryCatalogue<ModelEntry> models{"theory", "models (theories)"};
   EntryCatalogue<MomentEntry> moments{"second-moment model", "second-moment models"};
-  EntryCatalogue<RuleEntry> rules{"sync rule", "sync rules"};
+  EntryCatalogue<RuleDescription> rules{"sync rule", "sync rules"};
   EntryCatalogue<ScheduleEntry> schedules{"lr schedule", "lr schedules"};
   EntryCatalogue<StepperEntry> steppers{"stepper", "steppers"};
   EntryCatalogue<ObservableEntry> observables{"observable", "observables"};
@@ -115,6 +115,8 @@ struct Registry {
 
   /// Adds an experiment under its own name.
   void add(std::shared_ptr<const Experiment> experiment);
+  /// Adds a synchronization rule under its own name.
+  void add(RuleDescription rule);
 
   /// fn(catalogue) for each of them, in the order of `slowsde list`.
   template <class Function>

@@ -34,9 +34,9 @@ struct PlannedRound {
 };
 
 /// Calls visit(round) for every round of an N-step run in order, without storing them. Every step k has its
-/// own lr(k).
-template <class Visit>
-void for_each_round(const LearningRate& lr, const SyncRule& rule, std::int64_t total_steps, Visit&& visit) {
+/// own lr(k): a LearningRate, or any other function of the step.
+template <class Rate, class Visit>
+void for_each_round(const Rate& lr, const SyncRule& rule, std::int64_t total_steps, Visit&& visit) {
   SlowTime time;
   PlannedRound round;
   for (std::int64_t k = 0; k < total_steps; k += round.local_steps, ++round.index) {

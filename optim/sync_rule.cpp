@@ -10,6 +10,8 @@
 namespace slowsde {
 namespace {
 
+using Parameter = RuleParameter;
+
 template <class T>
 void require(bool holds, const char* inequality, T value) {
   detail::require(holds, "sync rule", inequality, value);
@@ -29,6 +31,18 @@ std::int64_t SyncRule::local_steps(std::int64_t step, double lr, std::int64_t re
 
 ConstantRule::ConstantRule(std::int64_t H) : H_(H) { require(H >= 1, "local_steps >= 1", H); }
 
+RuleDescription ConstantRule::description() {
+  return {"constant", "H in each round", {Parameter::integer("local_steps", "H", 1)}, [](const auto& told) {
+            return std::make_shared<ConstantRule>(told.integer("local_steps"));
+          }};
+}
+
+RuleDescription ParallelRule::description() {
+  return {"parallel", "an average after every step (data-parallel SGD)", {}, [](const auto&) {
+            return std::make_shared<ParallelRule>();
+          }};
+}
+
 void PowerRuleParams::check() const {
   require(alpha > 0 && std::isfinite(alpha), "0 < alpha < infinity", alpha);
   require(gamma > 0 && std::isfinite(gamma), "0 < gamma < infinity", gamma);
@@ -47,9 +61,49 @@ double PowerRule::desired_steps(std::int64_t step, double lr) const {
   return std::max(H, base);
 }
 
+namespace {
+
+// The parameters of the power rule, γ excepted, and the rule of given γ.
+std::vector<Parameter> power_parameters() {
+  return {Parameter::positive("alpha", "alpha, in the learning rate's units"),
+          Parameter::integer("base_steps", "H_base", 1, 1),
+          Parameter::integer("max_steps", "H_max; 0: none", 0, 0)};
+}
+
+std::shared_ptr<const SyncRule> power_rule(const RuleArguments& told, double gamma) {
+  return std::make_shared<PowerRule>(PowerRuleParams{.alpha = told.real("alpha"),
+                                                     .gamma = gamma,
+                                                     .base_steps = told.integer("base_steps"),
+                                                     .max_steps = told.integer("max_steps"),
+                                                     .warmup_steps = told.warmup_steps});
+}
+
+}  // namespace
+
+RuleDescription PowerRule::quadratic_description() {
+  return {"qsr", "Quadratic Synchronization Rule: max(H_base, floor((alpha/lr)^2))", power_parameters(),
+          [](const auto& told) { return power_rule(told, 2); }};
+}
+
+RuleDescription PowerRule::description() {
+  auto parameters = power_parameters();
+  parameters.push_back(Parameter::positive("gamma", "the exponent", 2));
+  return {"power", "max(H_base, floor((alpha/lr)^gamma))", std::move(parameters),
+          [](const auto& told) { return power_rule(told, told.real("gamma")); }};
+}
+
 PostLocalRule::PostLocalRule(std::int64_t H, std::int64_t switch_step) : H_(H), k0_(switch_step) {
   require(H >= 1, "local_steps >= 1", H);
   require(switch_step >= 0, "switch_step >= 0", switch_step);
+}
+
+RuleDescription PostLocalRule::description() {
+  return {"post-local",
+          "1 before step k0, then H",
+          {Parameter::integer("local_steps", "H", 1), Parameter::integer("switch_step", "k0", 0)},
+          [](const auto& told) {
+            return std::make_shared<PostLocalRule>(told.integer("local_steps"), told.integer("switch_step"));
+          }};
 }
 
 SwapRule::SwapRule(std::int64_t base_steps, std::int64_t switch_step)
@@ -62,6 +116,15 @@ double SwapRule::desired_steps(std::int64_t step, double) const {
   return step < k0_ ? static_cast<double>(H_base_) : std::numeric_limits<double>::infinity();
 }
 
+RuleDescription SwapRule::description() {
+  return {"swap",
+          "H_base before step k0, then one round to the end",
+          {Parameter::integer("base_steps", "H_base", 1, 1), Parameter::integer("switch_step", "k0", 0)},
+          [](const auto& told) {
+            return std::make_shared<SwapRule>(told.integer("base_steps"), told.integer("switch_step"));
+          }};
+}
+
 ProportionalRule::ProportionalRule(std::int64_t base_steps, double growth) : H_base_(base_steps), c_(growth) {
   require(base_steps >= 1, "base_steps >= 1", base_steps);
   require(growth >= 0 && std::isfinite(growth), "0 <= growth < infinity", growth);
@@ -69,6 +132,15 @@ ProportionalRule::ProportionalRule(std::int64_t base_steps, double growth) : H_b
 
 double ProportionalRule::desired_steps(std::int64_t step, double) const {
   return std::max(static_cast<double>(H_base_), c_ * static_cast<double>(step));
+}
+
+RuleDescription ProportionalRule::description() {
+  return {"proportional",
+          "max(H_base, floor(c k))",
+          {Parameter::integer("base_steps", "H_base", 1, 1), Parameter::positive("growth", "c")},
+          [](const auto& told) {
+            return std::make_shared<ProportionalRule>(told.integer("base_steps"), told.real("growth"));
+          }};
 }
 
 TableRule::TableRule(Table table) : table_(std::move(table)) {
@@ -86,59 +158,24 @@ double TableRule::desired_steps(std::int64_t step, double) const {
   return static_cast<double>(std::prev(after)->second);
 }
 
-namespace {
-
-using Rule = std::shared_ptr<const SyncRule>;
-
-struct Row {
-  const char *name, *description;
-  Rule (*make)(const SyncRuleParams&);
-};
-
-Rule power_rule(const SyncRuleParams& p, double gamma) {
-  return std::make_shared<PowerRule>(PowerRuleParams{.alpha = p.alpha,
-                                                     .gamma = gamma,
-                                                     .base_steps = p.base_steps,
-                                                     .max_steps = p.max_steps,
-                                                     .warmup_steps = p.warmup_steps});
+RuleDescription TableRule::description() {
+  return {"table",
+          "H by first step, from a table",
+          {Parameter::integers("steps", "first steps, beginning with 0", "local_steps"),
+           Parameter::integers("local_steps", "H from each of them on")},
+          [](const auto& told) {
+            const auto &steps = told.integers("steps"), &local_steps = told.integers("local_steps");
+            Table table;
+            for (std::size_t i = 0; i < steps.size(); ++i) table.emplace_back(steps[i], local_steps[i]);
+            return std::make_shared<TableRule>(std::move(table));
+          }};
 }
 
-constexpr Row rows[] = {
-    {"constant", "H in each round",
-     [](const SyncRuleParams& p) -> Rule { return std::make_shared<ConstantRule>(p.local_steps); }},
-    {"parallel", "an average after every step (data-parallel SGD)",
-     [](const SyncRuleParams&) -> Rule { return std::make_shared<ParallelRule>(); }},
-    {"qsr", "Quadratic Synchronization Rule: max(H_base, floor((alpha/lr)^2))",
-     [](const SyncRuleParams& p) -> Rule { return power_rule(p, 2); }},
-    {"power", "max(H_base, floor((alpha/lr)^gamma))",
-     [](const SyncRuleParams& p) -> Rule { return power_rule(p, p.gamma); }},
-    {"post-local", "1 before step k0, then H",
-     [](const SyncRuleParams& p) -> Rule {
-       return std::make_shared<PostLocalRule>(p.local_steps, p.switch_step);
-     }},
-    {"swap", "H_base before step k0, then one round to the end",
-     [](const SyncRuleParams& p) -> Rule { return std::make_shared<SwapRule>(p.base_steps, p.switch_step); }},
-    {"proportional", "max(H_base, floor(c k))",
-     [](const SyncRuleParams& p) -> Rule {
-       return std::make_shared<ProportionalRule>(p.base_steps, p.growth);
-     }},
-    {"table", "H by first step, from a table",
-     [](const SyncRuleParams& p) -> Rule { return std::make_shared<TableRule>(p.table); }},
-};
-
-}  // namespace
-
-std::vector<std::pair<std::string, std::string>> sync_rule_catalogue() {
-  std::vector<std::pair<std::string, std::string>> list;
-  for (const Row& row : rows) list.emplace_back(row.name, row.description);
-  return list;
-}
-
-std::shared_ptr<const SyncRule> make_sync_rule(std::string_view name, const SyncRuleParams& params) {
+std::shared_ptr<const SyncRule> make_sync_rule(std::string_view name, const RuleArguments& arguments) {
   std::string names;
-  for (const Row& row : rows) {
-    if (name == row.name) return row.make(params);
-    names += names.empty() ? row.name : std::string(", ") + row.name;
+  for (const RuleDescription& description : sync_rule_catalogue()) {
+    if (name == description.name) return description.rule(arguments);
+    names += (names.empty() ? "" : ", ") + description.name;
   }
   throw std::invalid_argument("unknown sync rule \"" + std::string(name) + "\"; known: " + names);
 }

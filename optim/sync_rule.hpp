@@ -1,4 +1,7 @@
 // Synchronization rules: how many local steps the workers take before their parameters are averaged.
+//
+// A rule is one small class with a description beside it (name, parameters, how it is made); the list at the
+// end of this file names the descriptions. Nothing else knows the rules.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +10,8 @@
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "slowsde/optim/rule_description.hpp"
 
 namespace slowsde {
 
@@ -33,6 +38,7 @@ class ConstantRule final : public SyncRule {
  public:
   explicit ConstantRule(std::int64_t H);
   std::string_view name() const override { return "constant"; }
+  static RuleDescription description();
 
  private:
   double desired_steps(std::int64_t, double) const override { return static_cast<double>(H_); }
@@ -43,6 +49,7 @@ class ConstantRule final : public SyncRule {
 class ParallelRule final : public SyncRule {
  public:
   std::string_view name() const override { return "parallel"; }
+  static RuleDescription description();
 
  private:
   double desired_steps(std::int64_t, double) const override { return 1; }
@@ -67,6 +74,8 @@ class PowerRule final : public SyncRule {
   explicit PowerRule(const PowerRuleParams& params);
   std::string_view name() const override { return "power"; }
   const PowerRuleParams& params() const { return params_; }
+  static RuleDescription description();
+  static RuleDescription quadratic_description();  ///< of γ = 2, under the name qsr
 
  private:
   double desired_steps(std::int64_t step, double lr) const override;
@@ -78,6 +87,7 @@ class PostLocalRule final : public SyncRule {
  public:
   PostLocalRule(std::int64_t H, std::int64_t switch_step);
   std::string_view name() const override { return "post-local"; }
+  static RuleDescription description();
 
  private:
   double desired_steps(std::int64_t step, double) const override {
@@ -91,6 +101,7 @@ class SwapRule final : public SyncRule {
  public:
   SwapRule(std::int64_t base_steps, std::int64_t switch_step);
   std::string_view name() const override { return "swap"; }
+  static RuleDescription description();
 
  private:
   double desired_steps(std::int64_t step, double) const override;
@@ -102,6 +113,7 @@ class ProportionalRule final : public SyncRule {
  public:
   ProportionalRule(std::int64_t base_steps, double growth);
   std::string_view name() const override { return "proportional"; }
+  static RuleDescription description();
 
  private:
   double desired_steps(std::int64_t step, double) const override;
@@ -116,29 +128,21 @@ class TableRule final : public SyncRule {
   /// Throws std::invalid_argument unless the table begins at step 0, its steps increase and every H ≥ 1.
   explicit TableRule(Table table);
   std::string_view name() const override { return "table"; }
+  static RuleDescription description();
 
  private:
   double desired_steps(std::int64_t step, double) const override;
   Table table_;
 };
 
-/// What any rule of the catalogue can be told; a rule reads what it needs.
-struct SyncRuleParams {
-  std::int64_t local_steps = 1;   ///< H: constant, post-local
-  std::int64_t base_steps = 1;    ///< H_base: power, swap, proportional
-  std::int64_t max_steps = 0;     ///< H_max: power
-  std::int64_t warmup_steps = 0;  ///< w: power
-  std::int64_t switch_step = 0;   ///< k0: post-local, swap
-  double alpha = 0.2;             ///< α: qsr, power
-  double gamma = 2;               ///< γ: power
-  double growth = 0.01;           ///< c: proportional
-  TableRule::Table table{};       ///< table
-};
+/// The rules that slowsde brings along.
+inline std::vector<RuleDescription> sync_rule_catalogue() {
+  return {ConstantRule::description(),     ParallelRule::description(),  PowerRule::quadratic_description(),
+          PowerRule::description(),        PostLocalRule::description(), SwapRule::description(),
+          ProportionalRule::description(), TableRule::description()};
+}
 
-/// Names that make_sync_rule accepts, each with one line.
-std::vector<std::pair<std::string, std::string>> sync_rule_catalogue();
-
-/// Throws std::invalid_argument on an unknown name, or as the rule does on its parameters.
-std::shared_ptr<const SyncRule> make_sync_rule(std::string_view name, const SyncRuleParams& params);
+/// A rule of that catalogue. Throws std::invalid_argument on an unknown name, and as RuleDescription::rule.
+std::shared_ptr<const SyncRule> make_sync_rule(std::string_view name, const RuleArguments& arguments);
 
 }  // namespace slowsde

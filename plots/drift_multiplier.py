@@ -8,6 +8,8 @@ import style
 from loader import Unreadable
 from style import plt
 
+JOINS = True  # also of a suite's parts
+
 CURVES = ("papers", "finite-step")
 PREFERRED = ("log_x0", "log x0", "x0")
 

@@ -6,6 +6,8 @@ import style
 from loader import Unreadable
 from style import plt
 
+JOINS = True  # also of a suite's parts
+
 BINS = 40
 
 

@@ -7,18 +7,12 @@
 #include <variant>
 #include <vector>
 
+#include "slowsde/problems/image_shape.hpp"
+
 namespace slowsde {
 
 /// tanh z; SiLU: z/(1 + e^{−z}); ReLU: max(z, 0), whose derivatives beyond the first count as zero.
 enum class Activation { tanh, silu, relu };
-
-/// An image's features are ordered channel, row, column; a plain vector of m inputs is (m, 1, 1).
-struct ImageShape {
-  int channels = 1, height = 1, width = 1;
-  int positions() const { return height * width; }
-  int size() const { return channels * positions(); }
-  bool operator==(const ImageShape&) const = default;
-};
 
 /// z = W a + b with W (outputs × inputs, row-major), then b, in θ. An image is flattened.
 struct Dense {

@@ -4,29 +4,13 @@
 #include <cstdint>
 #include <memory>
 
+#include "slowsde/problems/batch.hpp"
 #include "slowsde/problems/network.hpp"
 
 namespace slowsde {
 
 /// squared: L = (1/2m) Σ_i Σ_c (f_ic − y_ic)²; cross-entropy: L = −(1/m) Σ_i log softmax(f_i)_{label_i}.
 enum class LossKind { squared, cross_entropy };
-
-/// Samples per row of a batch: its size rounded up to whole 64-byte packs.
-template <class Real>
-constexpr int batch_stride(int size) {
-  constexpr int lanes = 64 / static_cast<int>(sizeof(Real));
-  return (size + lanes - 1) / lanes * lanes;
-}
-
-/// m samples, feature-major: entry (feature j, sample b) at x[j·stride + b]; columns from `size` on are zero.
-template <class Real>
-struct Batch {
-  int size = 0;                 ///< m
-  int stride = 0;               ///< batch_stride<Real>(size) or a larger multiple of the pack
-  const Real* x = nullptr;      ///< (inputs × stride)
-  const int* labels = nullptr;  ///< (m): the classes, for cross-entropy and for accuracy
-  const Real* y = nullptr;      ///< (outputs × stride): targets, for the squared loss
-};
 
 /// One object per thread: it owns the workspace of its passes, and nothing is allocated while batches keep
 /// one size. Bits depend on θ and the batch alone.

@@ -40,9 +40,9 @@ SLOWSDE_INLINE WordLanes multiply_low_halves(WordLanes a, std::uint32_t b) {
 /// Philox words for `Chains` counters of eight lanes each, in place of the counters.
 template <int Chains>
 SLOWSDE_INLINE void philox_rounds(Philox4x32::Key key, WordLanes (&c)[Chains][4]) {
-#pragma GCC unroll 16
+  SLOWSDE_UNROLL(16)
   for (int round = 0; round < Philox4x32::rounds; ++round) {
-#pragma GCC unroll 16
+    SLOWSDE_UNROLL(16)
     for (int g = 0; g < Chains; ++g) {
       const WordLanes p0 = multiply_low_halves(c[g][0], Philox4x32::multiplier[0]);
       const WordLanes p1 = multiply_low_halves(c[g][2], Philox4x32::multiplier[1]);
@@ -61,7 +61,7 @@ template <int Chains>
 SLOWSDE_INLINE void philox_lanes(const std::uint64_t (&block)[Chains], const WordLanes (&replica)[Chains],
                                  const std::uint32_t (&word3)[Chains], Philox4x32::Key key,
                                  WordLanes (&c)[Chains][4]) {
-#pragma GCC unroll 16
+  SLOWSDE_UNROLL(16)
   for (int g = 0; g < Chains; ++g) {
     c[g][0] = WordLanes{} + (block[g] & 0xffffffffu);
     c[g][1] = WordLanes{} + (block[g] >> 32);

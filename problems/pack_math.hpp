@@ -16,7 +16,7 @@ namespace detail {
 template <class P, std::size_t N>
 SLOWSDE_INLINE P horner(P x, const std::array<double, N>& coefficients) {
   P result(coefficients[0]);
-#pragma GCC unroll 32
+  SLOWSDE_UNROLL(32)
   for (std::size_t k = 1; k < N; ++k) result = fma(result, x, P(coefficients[k]));
   return result;
 }
@@ -65,14 +65,14 @@ struct Float<float> {
 
 // The pieces below work on `Chains` independent packs, each step for all of them before the next: one chain
 // alone would wait for the latency of every multiply-add.
-#define SLOWSDE_EACH(g, Chains) _Pragma("GCC unroll 16") for (int g = 0; g < Chains; ++g)
+#define SLOWSDE_EACH(g, Chains) SLOWSDE_UNROLL(16) for (int g = 0; g < Chains; ++g)
 
 /// result[g] = polynomial at x[g], by Horner's rule in fused steps; coefficients from the highest power down.
 template <class P, int Chains, std::size_t N>
 SLOWSDE_INLINE void horner(const P (&x)[Chains], const std::array<double, N>& coefficients,
                            P (&result)[Chains]) {
   SLOWSDE_EACH(g, Chains) result[g] = P(coefficients[0]);
-#pragma GCC unroll 32
+  SLOWSDE_UNROLL(32)
   for (std::size_t k = 1; k < N; ++k)
     SLOWSDE_EACH(g, Chains) result[g] = fma(result[g], x[g], P(coefficients[k]));
 }
@@ -133,7 +133,7 @@ SLOWSDE_INLINE void rsqrt(const Pack<Real, W> (&x)[Chains], Pack<Real, W> (&y)[C
     y[g] = bits_as<typename P::Vector>(magic - (bits_as<Ints>(x[g].v) >> 1));
     half_x[g] = P(0.5) * x[g];
   }
-#pragma GCC unroll 4
+  SLOWSDE_UNROLL(4)
   for (int step = 0; step < (wide ? 4 : 3); ++step)
     SLOWSDE_EACH(g, Chains) y[g] = fma(y[g], fma(-(half_x[g] * y[g]), y[g], P(0.5)), y[g]);
 }

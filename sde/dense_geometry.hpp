@@ -9,12 +9,12 @@
 #include <array>
 #include <cmath>
 #include <limits>
-#include <sstream>
 #include <stdexcept>
 #include <utility>
 #include <vector>
 
 #include "slowsde/problems/derivatives.hpp"
+#include "slowsde/problems/requirement.hpp"
 #include "slowsde/sde/second_moment.hpp"
 
 namespace slowsde {
@@ -28,19 +28,13 @@ struct DenseGeometryOptions {
 
   /// Throws std::invalid_argument naming the violated inequality.
   void check() const {
-    require(tangent_threshold >= 0 && tangent_threshold < 1, "0 <= tangent_threshold < 1", tangent_threshold);
-    require(rank >= -1, "rank >= -1", rank);
-    require(label_noise >= 0, "label_noise >= 0", label_noise);
-    require(feedback_tolerance > 0, "feedback_tolerance > 0", feedback_tolerance);
-    require(feedback_iterations >= 1, "feedback_iterations >= 1", feedback_iterations);
-  }
-
- private:
-  static void require(bool holds, const char* inequality, double value) {
-    if (holds) return;
-    std::ostringstream message;
-    message << "dense geometry: " << inequality << " is violated by " << value;
-    throw std::invalid_argument(message.str());
+    detail::require(tangent_threshold >= 0 && tangent_threshold < 1, "dense geometry",
+                    "0 <= tangent_threshold < 1", tangent_threshold);
+    detail::require(rank >= -1, "dense geometry", "rank >= -1", rank);
+    detail::require(label_noise >= 0, "dense geometry", "label_noise >= 0", label_noise);
+    detail::require(feedback_tolerance > 0, "dense geometry", "feedback_tolerance > 0", feedback_tolerance);
+    detail::require(feedback_iterations >= 1, "dense geometry", "feedback_iterations >= 1",
+                    feedback_iterations);
   }
 };
 

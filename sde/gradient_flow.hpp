@@ -9,12 +9,12 @@
 #include <boost/numeric/odeint/stepper/runge_kutta_dopri5.hpp>
 #include <cmath>
 #include <limits>
-#include <sstream>
 #include <stdexcept>
 #include <utility>
 #include <vector>
 
 #include "slowsde/problems/pack_math.hpp"
+#include "slowsde/problems/requirement.hpp"
 #include "slowsde/sde/dense_geometry.hpp"
 
 namespace slowsde {
@@ -27,18 +27,10 @@ struct GradientFlowOptions {
 
   /// Throws std::invalid_argument naming the violated inequality.
   void check() const {
-    require(tolerance > 0, "tolerance > 0", tolerance);
-    require(switch_distance > 0, "switch_distance > 0", switch_distance);
-    require(residual > 0, "residual > 0", residual);
-    require(max_steps >= 1, "max_steps >= 1", max_steps);
-  }
-
- private:
-  static void require(bool holds, const char* inequality, double value) {
-    if (holds) return;
-    std::ostringstream message;
-    message << "gradient flow: " << inequality << " is violated by " << value;
-    throw std::invalid_argument(message.str());
+    detail::require(tolerance > 0, "gradient flow", "tolerance > 0", tolerance);
+    detail::require(switch_distance > 0, "gradient flow", "switch_distance > 0", switch_distance);
+    detail::require(residual > 0, "gradient flow", "residual > 0", residual);
+    detail::require(max_steps >= 1, "gradient flow", "max_steps >= 1", max_steps);
   }
 };
 

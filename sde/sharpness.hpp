@@ -1,4 +1,5 @@
-// Sharpness: trace, largest eigenvalue and spectrum of ∇²L from Hessian-vector products alone.
+// Sharpness: exact trace, largest eigenvalues and spectrum of ∇²L from Hessian-vector products alone.
+// Estimates by sampling: trace_estimators.hpp.
 //
 //   const HessianVectorProduct hvp = [&](const Eigen::VectorXd& u, Eigen::VectorXd& out) {
 //     out = hessian_vector_product(problem, theta, u);
@@ -39,26 +40,30 @@ struct LanczosOptions {
 
 struct LargestEigenvalue {
   double value = 0;
-  Eigen::VectorXd vector;  ///< unit eigenvector: (d)
+  Eigen::VectorXd vector;  ///< unit eigenvector: (d); 0 where not converged
   double residual = 0;     ///< |∇²L v − λv|, recomputed at the end
   int products = 0;        ///< Hessian-vector products used
   bool converged = false;
 };
 
-/// λ_max, the largest algebraic eigenvalue, by restarted Lanczos (Spectra). Not converging is a status, with
-/// the value NaN.
+/// λ_max, the largest algebraic eigenvalue, by thick-restart Lanczos. Not converging is a status, with the
+/// value NaN.
 LargestEigenvalue largest_eigenvalue(const HessianVectorProduct& hvp, int d,
                                      const LanczosOptions& options = {});
 
-struct TraceEstimate {
-  double mean = 0;
-  double standard_error = 0;  ///< of the mean, from the probes' sample variance; 0 when they all agree
-  int probes = 0;
+struct LargestEigenvalues {
+  Eigen::VectorXd values;   ///< descending: (k)
+  Eigen::MatrixXd vectors;  ///< orthonormal eigenvectors: (d × k)
+  Eigen::VectorXd residuals;  ///< |∇²L v_i − λ_i v_i|, recomputed at the end: some eigenvalue is that close
+  int products = 0;
+  bool converged = false;
 };
 
-/// Hutchinson's estimate of tr ∇²L: the mean of zᵀ∇²L z over Rademacher probes, probe p being the bits of
-/// (seed, Stream::probe, replica p). Its variance is 2Σ_{i≠j} (∇²L)_ij² per probe. Throws
-/// std::invalid_argument when probes < 2.
-TraceEstimate hutchinson_trace(const HessianVectorProduct& hvp, int d, int probes, std::uint64_t seed);
+/// The k largest algebraic eigenvalues with their multiplicities, by thick-restart Lanczos with full
+/// reorthogonalization (Wu & Simon 2000). A Krylov space holds one vector of each eigenspace, so what was
+/// found is taken out of ∇²L and λ_max of the rest is compared with the least of it, until nothing is
+/// missing. Not converging is a status, with values NaN. Throws std::invalid_argument unless 1 ≤ k ≤ d.
+LargestEigenvalues largest_eigenvalues(const HessianVectorProduct& hvp, int d, int k,
+                                       const LanczosOptions& options = {});
 
 }  // namespace slowsde

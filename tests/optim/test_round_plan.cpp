@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <memory>
 #include <stdexcept>
 #include <vector>
 
@@ -61,12 +62,19 @@ TEST_CASE("wrong rules miss the published communication") {
 TEST_CASE("rounds follow one another without gaps and the last is shortened to end with the run") {
   const LearningRate lr(
       {.shape = Shape::cosine, .peak = 0.5, .end = 0, .warmup_steps = 7, .total_steps = 500});
-  for (const auto& [name, description] : sync_rule_catalogue()) {
-    const auto rule = make_sync_rule(name, {.local_steps = 6,
-                                            .base_steps = 3,
-                                            .warmup_steps = 7,
-                                            .switch_step = 50,
-                                            .table = {{0, 3}, {40, 9}}});
+  const auto power = [](double gamma) {
+    return std::make_shared<PowerRule>(PowerRuleParams{.gamma = gamma, .base_steps = 3, .warmup_steps = 7});
+  };
+  const std::shared_ptr<const SyncRule> rules[] = {
+      std::make_shared<ConstantRule>(6),
+      std::make_shared<ParallelRule>(),
+      power(2),
+      power(3),
+      std::make_shared<PostLocalRule>(6, 50),
+      std::make_shared<SwapRule>(3, 50),
+      std::make_shared<ProportionalRule>(3, 0.01),
+      std::make_shared<TableRule>(TableRule::Table{{0, 3}, {40, 9}})};
+  for (const auto& rule : rules) {
     std::int64_t next = 0, index = 0;
     double time = 0;
     for (const PlannedRound& round : rounds_of(lr, *rule, 500)) {

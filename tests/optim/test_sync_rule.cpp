@@ -9,8 +9,46 @@
 using namespace slowsde;
 
 namespace {
+
 constexpr std::int64_t far = std::int64_t{1} << 40;
+
+// Something for every parameter that has no default.
+RuleArguments some_arguments(const RuleDescription& rule) {
+  RuleArguments told;
+  for (const RuleParameter& p : rule.parameters) {
+    if (p.fallback) continue;
+    if (p.kind == RuleParameter::Kind::integers)
+      told.set(p.name, std::vector<std::int64_t>{0, 40});
+    else if (p.kind == RuleParameter::Kind::integer)
+      told.set(p.name, 6);
+    else
+      told.set(p.name, 0.2);
+  }
+  if (rule.name == "table") told.set("local_steps", std::vector<std::int64_t>{3, 9});
+  return told;
 }
+
+// The steps since the start, rounded down to a power of base: a rule as a user would write it.
+class PowersRule final : public SyncRule {
+ public:
+  explicit PowersRule(double base) : base_(base) {}
+  std::string_view name() const override { return "powers"; }
+
+ private:
+  double desired_steps(std::int64_t step, double) const override {
+    return step < 1 ? 1 : std::pow(base_, std::floor(std::log(static_cast<double>(step)) / std::log(base_)));
+  }
+  double base_;
+};
+
+RuleDescription powers() {
+  return {"powers",
+          "the step, rounded down to a power",
+          {RuleParameter::positive("base", "of the powers", 2)},
+          [](const RuleArguments& told) { return std::make_shared<PowersRule>(told.real("base")); }};
+}
+
+}  // namespace
 
 TEST_CASE("QSR at constant lr is constant H") {
   const PowerRule qsr({.alpha = 0.2, .base_steps = 2});
@@ -78,12 +116,10 @@ TEST_CASE("H ∝ k grows with the step, the table changes at its steps, parallel
 }
 
 TEST_CASE("every rule gives between 1 and the remaining steps") {
-  SyncRuleParams params{.local_steps = 6, .base_steps = 2, .switch_step = 50, .table = {{0, 3}, {40, 9}}};
-  for (const auto& [name, description] : sync_rule_catalogue()) {
-    CAPTURE(name);
-    CHECK(!description.empty());
-    const auto rule = make_sync_rule(name, params);
-    for (std::int64_t k : {0, 49, 50, 100})
+  for (const RuleDescription& description : sync_rule_catalogue()) {
+    CAPTURE(description.name);
+    const auto rule = make_sync_rule(description.name, some_arguments(description));
+    for (std::int64_t k : {0, 5, 6, 49, 50, 100})
       for (double lr : {0.0, 1e-9, 0.1, 1e9})
         for (std::int64_t remaining : {1, 2, 1000}) {
           const std::int64_t H = rule->local_steps(k, lr, remaining);
@@ -115,4 +151,52 @@ TEST_CASE("impossible rules are refused by the inequality they violate") {
                        "unknown sync rule \"qrs\"; known: constant, parallel, qsr, power, post-local, swap, "
                        "proportional, table",
                        std::invalid_argument);
+}
+
+TEST_CASE("a rule is made from its description: defaults, bounds and names hold") {
+  for (const RuleDescription& description : sync_rule_catalogue()) {
+    CAPTURE(description.name);
+    CHECK(!description.summary.empty());
+    for (const RuleParameter& p : description.parameters) {
+      CHECK(!p.summary.empty());
+      CHECK(description.line().find(p.name) != std::string::npos);
+      RuleArguments told = some_arguments(description);
+      if (p.kind == RuleParameter::Kind::integers) {
+        told.set(p.name, std::vector<std::int64_t>{0});
+      } else if (p.kind == RuleParameter::Kind::integer) {
+        told.set(p.name, static_cast<std::int64_t>(p.bound) - 1);
+      } else {
+        told.set(p.name, p.above ? p.bound : p.bound - 1);
+      }
+      CHECK_THROWS_AS(description.rule(told), std::invalid_argument);
+    }
+    CHECK_THROWS_AS(description.rule(some_arguments(description).set("nonsense", 1)), std::invalid_argument);
+  }
+  CHECK(sync_rule_catalogue()[2].line() ==
+        "Quadratic Synchronization Rule: max(H_base, floor((alpha/lr)^2)); keys: alpha, base_steps (1), "
+        "max_steps (0)");
+  CHECK_THROWS_WITH_AS(make_sync_rule("constant", {}),
+                       "sync rule constant: the parameter 'local_steps' is missing", std::invalid_argument);
+  CHECK_THROWS_WITH_AS(make_sync_rule("constant", RuleArguments().set("local_steps", 2.5)),
+                       "sync rule: the parameter 'local_steps' must be an integer", std::invalid_argument);
+  CHECK_THROWS_WITH_AS(make_sync_rule("qsr", RuleArguments().set("alpha", 0)),
+                       "sync rule: alpha > 0 is violated by 0", std::invalid_argument);
+}
+
+TEST_CASE("the power rule of exponent 2 and QSR are one rule, told the warm-up by the schedule") {
+  RuleArguments told = RuleArguments().set("alpha", 0.2).set("base_steps", 4);
+  told.warmup_steps = 10;
+  const auto qsr = make_sync_rule("qsr", told), power = make_sync_rule("power", told);
+  const auto cubic = make_sync_rule("power", RuleArguments(told).set("gamma", 3));
+  for (std::int64_t k : {9, 10})
+    for (double lr : {0.2, 0.05, 0.01}) CHECK(qsr->local_steps(k, lr, far) == power->local_steps(k, lr, far));
+  CHECK(qsr->local_steps(9, 0.01, far) == 4);
+  CHECK(qsr->local_steps(10, 0.01, far) == 400);
+  CHECK(cubic->local_steps(10, 0.01, far) == 8000);
+}
+
+TEST_CASE("a rule of the user's is one class and its description") {
+  CHECK(powers().rule({})->local_steps(1000, 0.1, far) == 512);
+  CHECK(powers().rule(RuleArguments().set("base", 10))->local_steps(1001, 0.1, far) == 1000);
+  CHECK(powers().line() == "the step, rounded down to a power; keys: base (2)");
 }

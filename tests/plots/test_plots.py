@@ -21,15 +21,10 @@ import numpy as np  # noqa: E402
 import drift_multiplier  # noqa: E402
 import ensemble  # noqa: E402
 import intervals  # noqa: E402
-import law  # noqa: E402
 import loader  # noqa: E402
 import plot  # noqa: E402
-import sharpness  # noqa: E402
 import style  # noqa: E402
-import sweep  # noqa: E402
 import synthetic  # noqa: E402
-
-FIGURES = {"ensemble": ensemble, "sharpness": sharpness, "drift-multiplier": drift_multiplier, "law": law, "sweep": sweep}
 
 
 def texts(fig):
@@ -82,7 +77,7 @@ class Scratch(unittest.TestCase):
         with warnings.catch_warnings(), style.context():
             warnings.simplefilter("error")
             warnings.filterwarnings("ignore", module="pyparsing")  # of its own, in matplotlib's mathtext
-            fig, caption = FIGURES[figure or runs[0].figure].draw(runs, observable)
+            fig, caption = plot.FIGURES[figure or runs[0].figure].draw(runs, observable)
             self.addCleanup(style.plt.close, fig)
             self.assertEqual(collisions(fig), [])
         return fig, caption
@@ -98,9 +93,12 @@ class Scratch(unittest.TestCase):
         return subprocess.run([sys.executable, "-B", PLOTS / "plot.py", *map(str, arguments)], text=True,
                               capture_output=True)
 
-    def assert_one_line_error(self, result, words):
-        self.assertEqual(result.returncode, 1, result.stderr)
-        self.assertRegex(result.stderr, rf"\Aerror: .*{words}.*\n\Z")
+    def assert_one_line_error(self, result, words, status=plot.CANNOT_READ):
+        self.assertEqual(result.returncode, status, result.stderr)
+        self.assertRegex(result.stderr, rf"\Aslowsde: .*{words}.*\n\Z")
+
+    def assert_not_drawn(self, result, words):
+        self.assert_one_line_error(result, words, plot.CANNOT_DRAW)
 
 
 class Files(Scratch):
@@ -186,16 +184,16 @@ class Errors(Scratch):
     def test_a_figure_that_the_run_can_not_fill(self):
         path = synthetic.valley(self.scratch / "run", ["x0"])
         for figure, words in [("sharpness", "no observable 'trace', only x0"), ("law", "no samples")]:
-            self.assert_one_line_error(self.program(path, "--figure", figure), words)
-        self.assert_one_line_error(self.program(path, "--observable", "trace"), "no observable 'trace', only x0")
+            self.assert_not_drawn(self.program(path, "--figure", figure), words)
+        self.assert_not_drawn(self.program(path, "--observable", "trace"), "no observable 'trace', only x0")
         (path / "config.toml").write_text('figure = "histogram"\n')
-        self.assert_one_line_error(self.program(path), "figure 'histogram' is none of")
+        self.assert_not_drawn(self.program(path), "figure 'histogram' is none of")
 
     def test_a_figure_of_the_wrong_kind_of_run(self):
         path = synthetic.multiplier(self.scratch / "run", (2,))
-        self.assert_one_line_error(self.program(path, "--figure", "ensemble"), "is a sweep")
+        self.assert_not_drawn(self.program(path, "--figure", "ensemble"), "is a sweep")
         path = synthetic.valley(self.scratch / "other")
-        self.assert_one_line_error(self.program(path, "--figure", "sweep"), "is no sweep")
+        self.assert_not_drawn(self.program(path, "--figure", "sweep"), "is no sweep")
 
     def test_a_broken_part_does_not_stop_the_others(self):
         suite = synthetic.suite(self.scratch / "suite", {"a": synthetic.valley, "b": synthetic.valley})
@@ -320,7 +318,7 @@ class Content(Scratch):
         path = synthetic.multiplier(self.scratch / "run", (2,))
         with netCDF4.Dataset(path / "result.nc", "a") as data:
             data["local_batch"][:, 0] = 3
-        self.assert_one_line_error(self.program(path), "'Local SGD' has batch 2 and 'SGD' 6")
+        self.assert_not_drawn(self.program(path), "'Local SGD' has batch 2 and 'SGD' 6")
 
     def test_the_law_accepts_equal_samples_and_rejects_others(self):
         rng = np.random.default_rng(5)

@@ -114,37 +114,52 @@ TEST_CASE("on a problem the products are those of its jets, and on Γ the trace 
       test::near(interpolator_trace(TwoOutputs(), Eigen::Vector2d(0, v)), v * v + 4 * v * v * v * v, 1e-15));
 }
 
-TEST_CASE("Hutchinson's estimate is unbiased with variance 2Σ_{i≠j} H_ij², exact for a diagonal matrix") {
-  const int d = 150;
-  Eigen::VectorXd eigenvalues(d);
-  for (int i = 0; i < d; ++i) eigenvalues[i] = i < 100 ? 0 : 0.1 * i;
-  const Eigen::MatrixXd diagonal = eigenvalues.asDiagonal();
-  const auto exact = hutchinson_trace(product(diagonal), d, 4, 3);
-  CHECK(test::near_relative(exact.mean, eigenvalues.sum(), 1e-14));
-  CHECK(exact.standard_error <= 1e-12);
+TEST_CASE("the k largest eigenvalues are those of the dense matrix, repeated as often as they occur") {
+  for (const int d : {1, 2, 5, 90, 150}) {
+    Eigen::VectorXd eigenvalues(d);
+    for (int i = 0; i < d; ++i) eigenvalues[i] = 3 * std::pow(0.9, i / 3) - 1;  // threefold, some negative
+    const Eigen::MatrixXd H = symmetric(eigenvalues, 11);
+    for (const int k : {1, 2, 7}) {
+      if (k > d) continue;
+      CAPTURE(d);
+      CAPTURE(k);
+      const auto top = largest_eigenvalues(product(H), d, k);
+      REQUIRE(top.converged);
+      CHECK((top.values - eigenvalues.head(k)).norm() <= 1e-8);
+      CHECK(top.residuals.maxCoeff() <= 1e-7);
+      CHECK((H * top.vectors - top.vectors * top.values.asDiagonal()).norm() <= 1e-7);
+      CHECK((top.vectors.transpose() * top.vectors - Eigen::MatrixXd::Identity(k, k)).norm() <= 1e-7);
+      if (k == 1) CHECK(test::near(top.values[0], largest_eigenvalue(product(H), d).value, 1e-10));
+    }
+  }
+}
 
-  const Eigen::MatrixXd H = symmetric(eigenvalues, 3);
-  const double variance = 2 * (H.squaredNorm() - H.diagonal().squaredNorm());
-  const int probes = 4000;
-  const auto estimate = hutchinson_trace(product(H), d, probes, 4);
-  CHECK(estimate.probes == probes);
-  // z: one comparison, P(|z| > 4) = 6e-5; the sample variance of near-Gaussian values has relative SE √(2/n)
-  const double se = std::sqrt(variance / probes);
-  CHECK(test::zscore(estimate.mean, H.trace(), se) <= 4);
-  CHECK(test::zscore(estimate.standard_error / se, 1, 0.5 * std::sqrt(2.0 / probes)) <= 4);
-  // Wrong estimators: the trace of H² over λ_max, and probes that end after the first block of signs.
-  const HessianVectorProduct squared = [&](const Eigen::VectorXd& u, Eigen::VectorXd& out) {
-    out = H * (H * u) / eigenvalues.maxCoeff();
-  };
-  CHECK(test::zscore(hutchinson_trace(squared, d, probes, 4).mean, H.trace(), se) >= 5);
-  const HessianVectorProduct truncated = [&](const Eigen::VectorXd& u, Eigen::VectorXd& out) {
-    Eigen::VectorXd kept = u;
-    kept.tail(d - 128).setZero();
-    out = H * kept;
-  };
-  CHECK(test::zscore(hutchinson_trace(truncated, d, probes, 4).mean, H.trace(), se) >= 5);
-  // Probes are addressed: the same seed repeats, another does not.
-  CHECK(hutchinson_trace(product(H), d, 10, 4).mean == hutchinson_trace(product(H), d, 10, 4).mean);
-  CHECK(hutchinson_trace(product(H), d, 10, 4).mean != hutchinson_trace(product(H), d, 10, 5).mean);
-  CHECK_THROWS_AS(hutchinson_trace(product(H), d, 1, 4), std::invalid_argument);
+TEST_CASE("eigenvalues that one Krylov space cannot hold are found all the same") {
+  // A multiple of the identity in each of three blocks: every Krylov space has three dimensions.
+  const int d = 60;
+  Eigen::VectorXd eigenvalues = Eigen::VectorXd::Constant(d, -1);
+  eigenvalues.head(4).setConstant(5);
+  eigenvalues.segment(4, 30).setConstant(2);
+  const Eigen::MatrixXd H = eigenvalues.asDiagonal();
+  const auto top = largest_eigenvalues(product(H), d, 6);
+  REQUIRE(top.converged);
+  CHECK((top.values - eigenvalues.head(6)).norm() <= 1e-9);
+  // Rank 2, zero, and no finite product.
+  Eigen::VectorXd few = Eigen::VectorXd::Zero(d);
+  few.head(2) << 4, 3;
+  const Eigen::MatrixXd low_rank = symmetric(few, 12);
+  const auto low = largest_eigenvalues(product(low_rank), d, 4);
+  REQUIRE(low.converged);
+  CHECK((low.values - few.head(4)).norm() <= 1e-9);
+  const Eigen::MatrixXd nothing = Eigen::MatrixXd::Zero(d, d);
+  const auto zero = largest_eigenvalues(product(nothing), d, 3);
+  CHECK(zero.converged);
+  CHECK(zero.values.isZero(0));
+  const Eigen::MatrixXd broken = Eigen::MatrixXd::Constant(d, d, std::nan(""));
+  const auto none = largest_eigenvalues(product(broken), d, 3);
+  CHECK_FALSE(none.converged);
+  CHECK(std::isnan(none.values[0]));
+  CHECK_THROWS_WITH_AS(largest_eigenvalues(product(H), d, 0), "sharpness: 1 <= k <= d is violated by 0",
+                       std::invalid_argument);
+  CHECK_THROWS_AS(largest_eigenvalues(product(H), d, d + 1), std::invalid_argument);
 }

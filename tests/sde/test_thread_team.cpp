@@ -1,0 +1,47 @@
+#include "slowsde/sde/thread_team.hpp"
+
+#include <doctest/doctest.h>
+
+#include <numeric>
+#include <stdexcept>
+#include <vector>
+
+using slowsde::ThreadTeam;
+
+TEST_CASE("every member is called once in every phase, and a phase ends before the next begins") {
+  for (const int size : {1, 2, 3, 5}) {
+    ThreadTeam team(size);
+    CHECK(team.size() == size);
+    // Each member reads what its neighbour wrote in the phase before.
+    std::vector<int> a(static_cast<std::size_t>(size), 0), b(a);
+    const auto at = [&](std::vector<int>& v, int m) -> int& { return v[static_cast<std::size_t>(m)]; };
+    for (int phase = 0; phase < 2000; ++phase) {
+      team.run([&](int m) { at(b, m) = at(a, (m + 1) % size) + 1; });
+      team.run([&](int m) { at(a, m) = at(b, m); });
+    }
+    for (const int x : a) CHECK(x == 2000);
+  }
+}
+
+TEST_CASE("the exception of the lowest member is seen, after all have ended, and the team works on") {
+  ThreadTeam team(3);
+  for (int repetition = 0; repetition < 50; ++repetition) {
+    std::vector<int> ran(3, 0);
+    int seen = -1;
+    try {
+      team.run([&](int m) {
+        ran[static_cast<std::size_t>(m)] = 1;
+        if (m >= 1) throw m;
+      });
+    } catch (int m) {
+      seen = m;
+    }
+    CHECK(seen == 1);
+    CHECK(std::accumulate(ran.begin(), ran.end(), 0) == 3);
+  }
+  int calls = 0;
+  team.run([&](int m) { calls += m == 0 ? 1 : 0; });
+  CHECK(calls == 1);
+}
+
+TEST_CASE("a team of none is refused") { CHECK_THROWS_AS(ThreadTeam(0), std::invalid_argument); }
