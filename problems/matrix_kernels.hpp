@@ -4,6 +4,7 @@
 // jet. Sums run in an order that depends on the shapes alone.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
@@ -34,7 +35,7 @@ template <class V, class W>
 struct SharedWeights {
   const W* w = nullptr;
   explicit operator bool() const { return w != nullptr; }
-  SharedWeights from(int offset) const { return {w + offset}; }
+  SharedWeights from(std::ptrdiff_t offset) const { return {w + offset}; }
   SLOWSDE_INLINE V at(std::ptrdiff_t index, int) const { return V(w[index]); }
 };
 
@@ -45,53 +46,49 @@ struct ColumnWeights {
   const V* w = nullptr;
   std::ptrdiff_t dim = 0;
   explicit operator bool() const { return w != nullptr; }
-  ColumnWeights from(int offset) const { return {w + offset, dim}; }
+  ColumnWeights from(std::ptrdiff_t offset) const { return {w + offset, dim}; }
   SLOWSDE_INLINE V at(std::ptrdiff_t index, int column) const { return w[column * dim + index]; }
 };
 
-/// What a product is added to.
-struct StartAtZero {
-  template <class V>
-  SLOWSDE_INLINE V operator()(const V&, int, int) const {
-    return V(0.0);
-  }
-};
-struct StartAtOutput {
-  template <class V>
-  SLOWSDE_INLINE V operator()(const V& out, int, int) const {
-    return out;
-  }
-};
-template <class Weights>
-struct StartAtBias {
-  Weights b;
-  template <class V>
-  SLOWSDE_INLINE V operator()(const V&, int row, int column) const {
-    return b.at(row, column);
-  }
-};
-
-/// Strides of out_r = Σ_q Σ_t w[r·row_weights + q·term_weights + t.weight] a[q·term_features + t.position].
-struct ProductShape {
-  int rows = 0, terms = 0;
+/// out_r (+)= Σ_q Σ_t w[r·row_weights + q·term_weights + t.weight] a[q·term_features + t.position]: r < rows,
+/// q < terms, t over a list of taps. `out` and `a` are (features × columns).
+template <class V, class Weights>
+struct Product {
+  Weights w;
+  const LinearTaps::Tap* taps = nullptr;
+  int tap_count = 0, rows = 0, terms = 0, columns = 0;
   std::ptrdiff_t row_weights = 0, term_weights = 0;
-  std::ptrdiff_t term_features = 1, row_features = 1;  ///< distances of q in `a` and of r in `out`
+  std::ptrdiff_t row_features = 1, term_features = 1;
+  const V* a = nullptr;
+  V* out = nullptr;
+  bool add = false;  ///< to what `out` holds
 };
 
-/// R rows × C columns of a product in registers. RowStep and TermStep fix the weights' strides where they are
-/// 1, so that addresses become constants.
-template <int R, int C, int RowStep, int TermStep, class V, class Weights, class Start>
-SLOWSDE_INLINE void product_block(const ProductShape& s, const Weights& w, const LinearTaps::Tap* taps,
-                                  int tap_count, const V* a, V* out, int columns, int row, int column,
-                                  const Start& start) {
-  const std::ptrdiff_t row_step = RowStep ? RowStep : s.row_weights;
-  const std::ptrdiff_t term_step = TermStep ? TermStep : s.term_weights;
+/// Which strides are known: of a dense layer forwards term_weights = 1, backwards row_weights = 1; both have
+/// one tap at the first position.
+enum class ProductKind { dense, dense_transposed, convolution };
+
+/// R rows × C columns of a product in registers. Not inlined: the registers are the block's own.
+template <ProductKind Kind, int R, int C, class V, class Weights>
+__attribute__((noinline)) void product_block(const Product<V, Weights>& p, int row, int column) {
+  const std::ptrdiff_t out_step = p.row_features * p.columns;
+  V* const out = p.out + row * out_step + column;
   V sum[R][C];
+  if (p.add) {
 #pragma GCC unroll 16
-  for (int r = 0; r < R; ++r)
+    for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
-    for (int c = 0; c < C; ++c)
-      sum[r][c] = start(out[(row + r) * s.row_features * columns + column + c], row + r, column + c);
+      for (int c = 0; c < C; ++c) sum[r][c] = out[r * out_step + c];
+  } else {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+      for (int c = 0; c < C; ++c) sum[r][c] = V(0.0);
+  }
+  const std::ptrdiff_t row_step = Kind == ProductKind::dense_transposed ? 1 : p.row_weights;
+  const std::ptrdiff_t term_step = Kind == ProductKind::dense ? 1 : p.term_weights;
+  const std::ptrdiff_t a_step = p.term_features * p.columns;
+  const Weights w = p.w.from(row * row_step);
   const auto add_term = [&](std::ptrdiff_t weight, const V* x) __attribute__((always_inline)) {
     V term[C];
 #pragma GCC unroll 4
@@ -100,51 +97,40 @@ SLOWSDE_INLINE void product_block(const ProductShape& s, const Weights& w, const
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
       for (int c = 0; c < C; ++c)
-        sum[r][c] = multiply_add(w.at(weight + (row + r) * row_step, column + c), term[c], sum[r][c]);
+        sum[r][c] = multiply_add(w.at(weight + r * row_step, column + c), term[c], sum[r][c]);
   };
-  if (tap_count == 1) {
-    const V* x = a + taps[0].position * columns + column;
-#pragma GCC unroll 4
-    for (int q = 0; q < s.terms; ++q)
-      add_term(q * term_step + taps[0].weight, x + q * s.term_features * columns);
+  const V* a = p.a + column;
+  if constexpr (Kind == ProductKind::convolution) {
+    for (int q = 0; q < p.terms; ++q, a += a_step)
+      for (int t = 0; t < p.tap_count; ++t)
+        add_term(q * term_step + p.taps[t].weight, a + p.taps[t].position * p.columns);
   } else {
-    for (int q = 0; q < s.terms; ++q)
-      for (int t = 0; t < tap_count; ++t)
-        add_term(q * term_step + taps[t].weight,
-                 a + (q * s.term_features + taps[t].position) * columns + column);
+    const int terms = p.terms;
+#pragma GCC unroll 4
+    for (int q = 0; q < terms; ++q, a += a_step) add_term(q * term_step, a);
   }
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) out[(row + r) * s.row_features * columns + column + c] = sum[r][c];
+    for (int c = 0; c < C; ++c) out[r * out_step + c] = sum[r][c];
 }
 
-/// All rows of C columns, in blocks of R, R/2, … rows.
-template <int R, int C, int RowStep, int TermStep, class V, class Weights, class Start>
-SLOWSDE_INLINE int product_rows(const ProductShape& s, const Weights& w, const LinearTaps::Tap* taps,
-                                int tap_count, const V* a, V* out, int columns, int row, int column,
-                                const Start& start) {
-  for (; row + R <= s.rows; row += R)
-    product_block<R, C, RowStep, TermStep>(s, w, taps, tap_count, a, out, columns, row, column, start);
-  if constexpr (R > 1)
-    row =
-        product_rows<R / 2, C, RowStep, TermStep>(s, w, taps, tap_count, a, out, columns, row, column, start);
-  return row;
+/// All rows of C columns.
+template <ProductKind Kind, int R, int C, class V, class Weights>
+void product_columns(const Product<V, Weights>& p, int column) {
+  int row = 0;
+  for (; row + R <= p.rows; row += R) product_block<Kind, R, C>(p, row, column);
+  for (; row + 2 <= p.rows; row += 2) product_block<Kind, 2, C>(p, row, column);
+  for (; row < p.rows; ++row) product_block<Kind, 1, C>(p, row, column);
 }
 
-/// The product for all rows and columns.
-template <int RowStep, int TermStep, class V, class Weights, class Start>
-void product(const ProductShape& s, const Weights& w, const LinearTaps::Tap* taps, int tap_count, const V* a,
-             V* out, int columns, const Start& start) {
+template <ProductKind Kind, class V, class Weights>
+void product(const Product<V, Weights>& p) {
   int column = 0;
   if constexpr (lane_count < V >> 1) {
-    for (; column + 4 <= columns; column += 4)
-      product_rows<6, 4, RowStep, TermStep>(s, w, taps, tap_count, a, out, columns, 0, column, start);
-    for (; column + 2 <= columns; column += 2)
-      product_rows<8, 2, RowStep, TermStep>(s, w, taps, tap_count, a, out, columns, 0, column, start);
+    for (; column + 4 <= p.columns; column += 4) product_columns<Kind, 6, 4>(p, column);
   }
-  for (; column < columns; ++column)
-    product_rows<8, 1, RowStep, TermStep>(s, w, taps, tap_count, a, out, columns, 0, column, start);
+  for (; column < p.columns; ++column) product_columns<Kind, 8, 1>(p, column);
 }
 
 // Sums over the lanes of packs, in a fixed tree.
@@ -209,35 +195,31 @@ SLOWSDE_INLINE auto lane_sum(const V& x) {
   }
 }
 
-/// Adds the first `count` lanes of x to sum[0], sum[1], …
-template <class Real, int W>
-SLOWSDE_INLINE void add_lanes(Real* sum, const Pack<Real, W>& x, int count) {
-  if (count >= W) {
-    Pack<Real, W> old;
-    std::memcpy(&old, sum, sizeof old);
-    old += x;
-    std::memcpy(sum, &old, sizeof old);
-  } else {
-    for (int l = 0; l < count; ++l) sum[l] += x[l];
-  }
-}
-
-/// g_r += Σ_columns x_r over all lanes, r < rows, where W is a lane's number; per lane where it is the pack.
+/// g_r (+)= Σ_columns x_r over all lanes, r < rows, where W is a lane's number; per lane where it is the
+/// pack.
 template <class V, class W>
-void add_row_sums(const V* x, int rows, int columns, W* g) {
+void row_sums(const V* x, int rows, int columns, W* g, bool add) {
   const auto row_sum = [&](int r) {
     V sum = x[static_cast<std::ptrdiff_t>(r) * columns];
     for (int c = 1; c < columns; ++c) sum = sum + x[static_cast<std::ptrdiff_t>(r) * columns + c];
     return sum;
   };
   if constexpr (std::is_same_v<V, W>) {
-    for (int r = 0; r < rows; ++r) g[r] = g[r] + row_sum(r);
+    for (int r = 0; r < rows; ++r) g[r] = add ? g[r] + row_sum(r) : row_sum(r);
   } else {
     constexpr int L = V::width;
     for (int r = 0; r < rows; r += L) {
       V sums[L];
-      for (int k = 0; k < L; ++k) sums[k] = r + k < rows ? row_sum(r + k) : V(0.0);
-      add_lanes(g + r, lane_sums(sums), rows - r);
+      if (r + L <= rows) {
+        for (int k = 0; k < L; ++k) sums[k] = row_sum(r + k);
+      } else {
+        for (int k = 0; k < L; ++k) sums[k] = r + k < rows ? row_sum(r + k) : V(0.0);
+      }
+      V total = lane_sums(sums), old(0.0);
+      const std::size_t bytes = std::min(L, rows - r) * sizeof(W);
+      if (add) std::memcpy(&old, g + r, bytes);
+      total += old;
+      std::memcpy(g + r, &total, bytes);
     }
   }
 }
@@ -268,26 +250,46 @@ void transpose_features(const V* x, int features, int columns, V* out) {
   }
 }
 
-template <int R, int C, class V, class Real>
-SLOWSDE_INLINE void outer_block(const V* delta, int columns, const V* transposed, int packs, int inputs,
-                                int row, int pack, Real* g) {
+/// Σ over the samples of δ aᵀ, with a transposed: a sample's δ_r then multiplies whole packs of inputs, and
+/// nothing is summed across lanes.
+template <class V, class Real>
+struct OuterProduct {
+  const V* delta = nullptr;  ///< (rows × columns)
+  const V* transposed = nullptr;
+  int rows = 0, columns = 0, inputs = 0, packs = 0;
+  Real* g = nullptr;  ///< (rows × inputs)
+  bool add = false;   ///< to what g holds
+};
+
+/// R rows × C packs of inputs in registers; the last pack may be only partly in g.
+template <int R, int C, bool Partial, class V, class Real>
+__attribute__((noinline)) void outer_block(const OuterProduct<V, Real>& p, int row, int pack) {
   constexpr int L = V::width;
   V sum[R][C];
+  Real* const g = p.g + static_cast<std::ptrdiff_t>(row) * p.inputs + pack * L;
+  const std::size_t bytes = Partial ? (p.inputs - pack * L) * sizeof(Real) : sizeof(V);
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
     for (int c = 0; c < C; ++c) sum[r][c] = V(0.0);
-  const V* x = transposed + pack;
-  for (int column = 0; column < columns; ++column) {
-    const V* d = delta + static_cast<std::ptrdiff_t>(row) * columns + column;
+  if (p.add) {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
-    for (int l = 0; l < L; ++l, x += packs) {
+      for (int c = 0; c < C; ++c)
+        std::memcpy(&sum[r][c], g + static_cast<std::ptrdiff_t>(r) * p.inputs + c * L, bytes);
+  }
+  const V* x = p.transposed + pack;
+  const V* d = p.delta + static_cast<std::ptrdiff_t>(row) * p.columns;
+  for (int column = 0; column < p.columns; ++column, ++d) {
+#pragma GCC unroll 4
+    for (int l = 0; l < L; ++l, x += p.packs) {
       V a[C];
 #pragma GCC unroll 4
       for (int c = 0; c < C; ++c) a[c] = x[c];
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
-        const V b(d[r * columns].v[l]);
+        const V b(d[r * p.columns].v[l]);
 #pragma GCC unroll 4
         for (int c = 0; c < C; ++c) sum[r][c] = multiply_add(b, a[c], sum[r][c]);
       }
@@ -297,46 +299,46 @@ SLOWSDE_INLINE void outer_block(const V* delta, int columns, const V* transposed
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
     for (int c = 0; c < C; ++c)
-      add_lanes(g + static_cast<std::ptrdiff_t>(row + r) * inputs + (pack + c) * L, sum[r][c],
-                inputs - (pack + c) * L);
+      std::memcpy(g + static_cast<std::ptrdiff_t>(r) * p.inputs + c * L, &sum[r][c], bytes);
 }
 
-template <int R, int C, class V, class Real>
-SLOWSDE_INLINE void outer_rows(const V* delta, int rows, int columns, const V* transposed, int packs,
-                               int inputs, int row, int pack, Real* g) {
-  for (; row + R <= rows; row += R)
-    outer_block<R, C>(delta, columns, transposed, packs, inputs, row, pack, g);
-  if constexpr (R > 1) outer_rows<R / 2, C>(delta, rows, columns, transposed, packs, inputs, row, pack, g);
+template <int R, int C, bool Partial, class V, class Real>
+void outer_rows(const OuterProduct<V, Real>& p, int pack) {
+  int row = 0;
+  for (; row + R <= p.rows; row += R) outer_block<R, C, Partial>(p, row, pack);
+  for (; row + 2 <= p.rows; row += 2) outer_block<2, C, Partial>(p, row, pack);
+  for (; row < p.rows; ++row) outer_block<1, C, Partial>(p, row, pack);
 }
 
-/// g (rows × inputs) += Σ over the samples of δ aᵀ, with a transposed: a sample's δ_r then multiplies whole
-/// packs of inputs, and nothing is summed across lanes.
 template <class V, class Real>
-void add_outer_products(const V* delta, int rows, int columns, const V* transposed, int inputs, Real* g) {
-  const int packs = (inputs + V::width - 1) / V::width;
+void outer_products(const OuterProduct<V, Real>& p) {
+  const int whole = p.inputs / V::width;
   int pack = 0;
-  for (; pack + 4 <= packs; pack += 4)
-    outer_rows<6, 4>(delta, rows, columns, transposed, packs, inputs, 0, pack, g);
-  for (; pack < packs; ++pack) outer_rows<8, 1>(delta, rows, columns, transposed, packs, inputs, 0, pack, g);
+  for (; pack + 4 <= whole; pack += 4) outer_rows<6, 4, false>(p, pack);
+  for (; pack < whole; ++pack) outer_rows<8, 1, false>(p, pack);
+  if (pack < p.packs) outer_rows<8, 1, true>(p, pack);
 }
 
-/// sum_{r,q} = Σ_contacts Σ_columns δ[r·out_positions + output] a[q·in_positions + input].
+/// sum_{r,q} = Σ_contacts Σ_columns δ[r·out_positions + output] a[q·in_positions + input], over the columns
+/// from `first` to `last` (exclusive) of `columns`.
 template <int R, int Q, class V>
 SLOWSDE_INLINE void contact_block(const V* delta, int out_positions, const V* a, int in_positions,
-                                  int columns, const LinearTaps::Contact* contacts, int count,
-                                  V (&sum)[R][Q]) {
+                                  int columns, int first, int last, const LinearTaps::Contact* contacts,
+                                  int count, V (&sum)[R][Q]) {
   for (int r = 0; r < R; ++r)
     for (int q = 0; q < Q; ++q) sum[r][q] = V(0.0);
+  const std::ptrdiff_t out_step = static_cast<std::ptrdiff_t>(out_positions) * columns;
+  const std::ptrdiff_t in_step = static_cast<std::ptrdiff_t>(in_positions) * columns;
   for (int k = 0; k < count; ++k) {
     const V* d = delta + static_cast<std::ptrdiff_t>(contacts[k].output) * columns;
     const V* x = a + static_cast<std::ptrdiff_t>(contacts[k].input) * columns;
-    for (int c = 0; c < columns; ++c) {
+    for (int c = first; c < last; ++c) {
       V right[Q];
 #pragma GCC unroll 4
-      for (int q = 0; q < Q; ++q) right[q] = x[static_cast<std::ptrdiff_t>(q) * in_positions * columns + c];
+      for (int q = 0; q < Q; ++q) right[q] = x[q * in_step + c];
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) {
-        const V left = d[static_cast<std::ptrdiff_t>(r) * out_positions * columns + c];
+        const V left = d[r * out_step + c];
 #pragma GCC unroll 4
         for (int q = 0; q < Q; ++q) sum[r][q] = multiply_add(left, right[q], sum[r][q]);
       }
@@ -344,40 +346,24 @@ SLOWSDE_INLINE void contact_block(const V* delta, int out_positions, const V* a,
   }
 }
 
-/// g[(r·channels_in + q)·taps + t] += the sum over columns, and over lanes unless W is the pack itself, of
-/// what output channel r and input channel q have in contact through tap t.
-template <class V, class W>
-void add_contact_products(const Network::Step& step, const V* delta, const V* a, int columns, W* g) {
-  const int taps = static_cast<int>(step.taps.contacts_begin.size()) - 1;
+/// For all output channels r, input channels q and taps t, in blocks: use(sum, r, q, t) with sum[i][j] what
+/// channels r + i and q + j have in contact through t, in the columns from `first` to `last`.
+template <class V, class Use>
+SLOWSDE_INLINE void over_contacts(const Network::Step& step, const V* delta, const V* a, int columns,
+                                  int first, int last, Use&& use) {
+  const LinearTaps& list = step.taps;
+  const int taps = static_cast<int>(list.contacts_begin.size()) - 1;
   const int out_positions = step.out.size() / step.channels_out;
   const int in_positions = step.in.size() / step.channels_in;
   const auto block = [&]<int R, int Q>(std::integral_constant<int, R>, std::integral_constant<int, Q>, int r,
                                        int q) {
     for (int t = 0; t < taps; ++t) {
-      const int first = step.taps.contacts_begin[t];
       V sum[R][Q];
       contact_block(delta + static_cast<std::ptrdiff_t>(r) * out_positions * columns, out_positions,
-                    a + static_cast<std::ptrdiff_t>(q) * in_positions * columns, in_positions, columns,
-                    step.taps.contacts.data() + first, step.taps.contacts_begin[t + 1] - first, sum);
-      const auto target = [&](int i, int j) -> W& {
-        return g[(static_cast<std::ptrdiff_t>(r + i) * step.channels_in + q + j) * taps + t];
-      };
-      if constexpr (std::is_same_v<V, W>) {
-        for (int i = 0; i < R; ++i)
-          for (int j = 0; j < Q; ++j) target(i, j) = target(i, j) + sum[i][j];
-      } else {
-        constexpr int L = V::width;
-        for (int first_sum = 0; first_sum < R * Q; first_sum += L) {
-          V rows[L];
-          for (int k = 0; k < L; ++k) {
-            const int index = first_sum + k;
-            rows[k] = index < R * Q ? sum[index / Q][index % Q] : V(0.0);
-          }
-          const V sums = lane_sums(rows);
-          for (int k = 0; k < L && first_sum + k < R * Q; ++k)
-            target((first_sum + k) / Q, (first_sum + k) % Q) += sums[k];
-        }
-      }
+                    a + static_cast<std::ptrdiff_t>(q) * in_positions * columns, in_positions, columns, first,
+                    last, list.contacts.data() + list.contacts_begin[t],
+                    list.contacts_begin[t + 1] - list.contacts_begin[t], sum);
+      use(sum, r, q, t);
     }
   };
   using One = std::integral_constant<int, 1>;
@@ -390,6 +376,70 @@ void add_contact_products(const Network::Step& step, const V* delta, const V* a,
   }
   for (; r < step.channels_out; ++r)
     for (int q = 0; q < step.channels_in; ++q) block(One{}, One{}, r, q);
+}
+
+/// g[(r·channels_in + q)·taps + t] += the sum over columns, and over lanes unless W is the pack itself.
+template <class V, class W>
+void add_contact_products(const Network::Step& step, const V* delta, const V* a, int columns, W* g) {
+  const int taps = static_cast<int>(step.taps.contacts_begin.size()) - 1;
+  over_contacts(step, delta, a, columns, 0, columns, [&]<int R, int Q>(V(&sum)[R][Q], int r, int q, int t) {
+    const auto target = [&](int k) -> W& {
+      return g[(static_cast<std::ptrdiff_t>(r + k / Q) * step.channels_in + q + k % Q) * taps + t];
+    };
+    if constexpr (std::is_same_v<V, W>) {
+      for (int k = 0; k < R * Q; ++k) target(k) = target(k) + sum[k / Q][k % Q];
+    } else {
+      constexpr int L = V::width;
+      for (int begin = 0; begin < R * Q; begin += L) {
+        V rows[L];
+        for (int k = 0; k < L; ++k)
+          rows[k] = begin + k < R * Q ? sum[(begin + k) / Q][(begin + k) % Q] : V(0.0);
+        const V sums = lane_sums(rows);
+        for (int k = 0; k < L && begin + k < R * Q; ++k) target(begin + k) += sums[k];
+      }
+    }
+  });
+}
+
+/// The gradients of single columns: emit(parameter, column, value) for every parameter of the layer, lane by
+/// lane. `input` and δ are those of NetworkPass::Contact.
+template <class V, class Emit>
+void over_column_gradients(const Network::Step& step, const V* input, const V* delta, int columns,
+                           Emit&& emit) {
+  const int taps = static_cast<int>(step.taps.contacts_begin.size()) - 1;
+  if (step.linear() && step.out.size() == step.channels_out && taps == 1) {
+    for (int r = 0; r < step.channels_out; ++r)
+      for (int q = 0; q < step.channels_in; ++q)
+        for (int c = 0; c < columns; ++c)
+          emit(r * step.channels_in + q, c, delta[r * columns + c] * input[q * columns + c]);
+  } else if (step.linear()) {
+    for (int c = 0; c < columns; ++c)
+      over_contacts(step, delta, input, columns, c, c + 1,
+                    [&]<int R, int Q>(V(&sum)[R][Q], int r, int q, int t) {
+                      for (int i = 0; i < R; ++i)
+                        for (int j = 0; j < Q; ++j)
+                          emit(((r + i) * step.channels_in + q + j) * taps + t, c, sum[i][j]);
+                    });
+  }
+  // Biases, or a group norm's scales γ and shifts β.
+  const int channels = step.out.channels, positions = step.out.positions();
+  const auto over_positions = [&](int channel, int c, auto&& term) {
+    V sum(0.0);
+    for (int p = 0; p < positions; ++p)
+      sum = sum + term(static_cast<std::ptrdiff_t>(channel * positions + p) * columns + c);
+    return sum;
+  };
+  const auto shift = [&](std::ptrdiff_t i) { return delta[i]; };
+  const auto scale = [&](std::ptrdiff_t i) { return delta[i] * input[i]; };
+  for (int channel = 0; channel < channels; ++channel)
+    for (int c = 0; c < columns; ++c) {
+      if (!step.linear()) {
+        emit(channel, c, over_positions(channel, c, scale));
+        emit(channels + channel, c, over_positions(channel, c, shift));
+      } else if (step.parameters > step.weights) {
+        emit(step.weights + channel, c, over_positions(channel, c, shift));
+      }
+    }
 }
 
 }  // namespace slowsde::detail

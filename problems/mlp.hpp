@@ -1,5 +1,5 @@
 // Multilayer perceptrons as least-squares problems, with two faces: MlpFit, whose scalar type is free
-// (double, jets, packs across replicas), and MlpModel, which works on Eigen matrices, all samples at once.
+// (double, jets, packs across replicas), and MlpModel, which works on all samples at once.
 #pragma once
 
 #include <Eigen/Core>
@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "slowsde/problems/dataset.hpp"
-#include "slowsde/problems/least_squares_model.hpp"
 #include "slowsde/problems/network.hpp"
+#include "slowsde/problems/network_model.hpp"
 #include "slowsde/problems/pack.hpp"
 
 namespace slowsde {
@@ -29,7 +29,7 @@ struct MlpShape {
   int weight_offset(int layer) const;  ///< of W_l in θ
   int bias_offset(int layer) const { return weight_offset(layer) + widths[layer] * widths[layer + 1]; }
 
-  /// Throws std::invalid_argument: at least two widths, each ≥ 1.
+  /// Throws std::invalid_argument: at least two widths, each ≥ 1; the activation is smooth (not ReLU).
   void check() const;
 };
 
@@ -173,39 +173,16 @@ class MlpFit {
   int widest_ = 0;
 };
 
-/// The same loss with double-precision matrices, all samples (or all residuals) at once. Derivatives are a
-/// reverse pass over a truncated Taylor series of matrices in the direction of differentiation.
-class MlpModel final : public LeastSquaresModel {
+/// The same loss in double precision, all samples (or all residuals) at once: NetworkModel of a shape.
+class MlpModel final : public NetworkModel {
  public:
   /// Throws std::invalid_argument when the shape's first and last widths are not the data's.
   MlpModel(MlpShape shape, const Dataset& data);
 
   const MlpShape& shape() const { return shape_; }
-  int dim() const override { return shape_.dim(); }
-  int samples() const override { return static_cast<int>(x_.cols()); }
-  int outputs() const override { return shape_.outputs(); }
-  void residual(const Eigen::VectorXd& theta, Eigen::VectorXd& r) const override;
-  void jacobian(const Eigen::VectorXd& theta, Eigen::MatrixXd& J) const override;
-  void gradient(const Eigen::VectorXd& theta, Eigen::VectorXd& g) const override;
-  void curvature_contraction(const Eigen::VectorXd& theta, const Eigen::MatrixXd& W,
-                             Eigen::VectorXd& out) const override;
-  void gram(const Eigen::VectorXd& theta, Eigen::MatrixXd& G) const override;
-  void pull_back(const Eigen::VectorXd& theta, const Eigen::VectorXd& y, Eigen::VectorXd& out) const override;
-  void push_forward(const Eigen::VectorXd& theta, const Eigen::VectorXd& v,
-                    Eigen::VectorXd& out) const override;
-
-  /// out = ∇²L(θ) u: (d)
-  void hessian_vector_product(const Eigen::VectorXd& theta, const Eigen::VectorXd& u,
-                              Eigen::VectorXd& out) const;
-  /// out = ∇³L(θ)[u uᵀ]: (d)
-  void third_contraction(const Eigen::VectorXd& theta, const Eigen::VectorXd& u, Eigen::VectorXd& out) const;
 
  private:
   MlpShape shape_;
-  Eigen::MatrixXd x_;           // (inputs × n)
-  Eigen::MatrixXd y_;           // (outputs × n)
-  Eigen::MatrixXd x_repeated_;  // (inputs × nC): column a = i·C + c is x_i
-  Eigen::MatrixXd unit_;        // (outputs × nC): column a is e_c
 };
 
 }  // namespace slowsde

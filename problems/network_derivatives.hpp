@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -18,8 +19,8 @@ using ParallelLoop = std::function<void(std::size_t count, const std::function<v
 template <class Real>
 class NetworkDerivatives {
  public:
-  /// Copies the samples, which may be of any number. Throws std::invalid_argument when the batch is empty or
-  /// lacks what the loss needs.
+  /// Copies the samples, whose number and stride may be any. Throws std::invalid_argument when the batch is
+  /// empty or lacks what the loss needs.
   NetworkDerivatives(const Network& network, LossKind loss, const Batch<Real>& samples,
                      ParallelLoop loop = {});
   ~NetworkDerivatives();
@@ -32,6 +33,8 @@ class NetworkDerivatives {
   double loss(const Real* theta);
   /// g = ∇L(θ): (d); returns L(θ).
   double gradient(const Real* theta, Real* g);
+  /// Samples whose largest output is their label's; 0 for a data set without labels.
+  std::int64_t correct(const Real* theta);
   /// Evaluates the passes at θ that `hessian_vector_product` starts from; costs a gradient.
   void set_point(const Real* theta);
   /// out = ∇²L(θ) u: (d), at the point of the last set_point.

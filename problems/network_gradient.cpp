@@ -28,13 +28,14 @@ struct NetworkGradient<Real>::Workspace {
   LossKind loss;
   int max_batch;
   std::vector<V> memory, x, y, labels, scratch;
+  std::optional<PassPlan> plan;
   std::optional<Pass> pass;
   int columns = 0;
 
   Workspace(const Network& given, LossKind kind, int largest)
       : network(given), loss(kind), max_batch(largest) {
     const int most = batch_stride<Real>(max_batch) / lanes;
-    memory.resize(Pass::memory_size(network, most));
+    memory.resize(PassPlan(network, most, 0).size());
     x.resize(static_cast<std::size_t>(network.inputs()) * most);
     if (loss == LossKind::squared) y.resize(static_cast<std::size_t>(network.outputs()) * most);
     labels.resize(most);
@@ -62,7 +63,8 @@ struct NetworkGradient<Real>::Workspace {
     const int needed = batch_stride<Real>(batch.size) / lanes;
     if (!pass || needed != columns) {
       columns = needed;
-      pass.emplace(network, columns, memory.data());
+      plan.emplace(network, columns, 0);
+      pass.emplace(network, *plan, memory.data());
     }
     copy(batch.x, network.inputs(), batch.stride, x);
     if (loss == LossKind::squared) copy(batch.y, network.outputs(), batch.stride, y);
@@ -84,8 +86,7 @@ struct NetworkGradient<Real>::Workspace {
     const auto weight = [&](int c) { return masked(c, size, factor); };
     const int outputs = network.outputs();
     if (loss == LossKind::squared)
-      return squared_loss<0, V>(outputs, columns, {pass->output(0)}, y.data(), weight,
-                                {pass->output_adjoint(0)});
+      return squared_loss<0, V>(outputs, columns, pass->outputs(), y.data(), weight, pass->output_adjoints());
     return cross_entropy_loss<0, V>(outputs, columns, {pass->output(0)}, [&](int c) { return labels[c]; },
                                     weight, {pass->output_adjoint(0)});
   }
@@ -118,8 +119,7 @@ Real NetworkGradient<Real>::value_and_gradient(const Real* theta, const Batch<Re
   w.load(batch);
   w.pass->forward(theta, w.x.data());
   const Pack<Real> value = w.apply_loss(batch.size, Real{1} / static_cast<Real>(batch.size));
-  std::fill(g, g + w.network.dim(), Real{0});
-  w.pass->reverse(theta, GradientSum<0, Pack<Real>, Real>(w.columns, w.scratch.data(), g));
+  w.pass->reverse(theta, GradientSum<0, Pack<Real>, Real>(w.columns, w.scratch.data(), g, false));
   return detail::lane_sum(value);
 }
 
@@ -132,15 +132,9 @@ typename NetworkGradient<Real>::Evaluation NetworkGradient<Real>::evaluate(const
   const Pack<Real> value = w.apply_loss(batch.size, Real{1});
   Evaluation result;
   for (int l = 0; l < w.lanes; ++l) result.loss_sum += static_cast<double>(value[l]);
-  if (!batch.labels) return result;
-  const Pack<Real>* f = w.pass->output(0);
-  for (int b = 0; b < batch.size; ++b) {
-    const auto output = [&](int o) { return f[o * w.columns + b / w.lanes][b % w.lanes]; };
-    int best = 0;
-    for (int o = 1; o < w.network.outputs(); ++o)
-      if (output(o) > output(best)) best = o;
-    result.correct += best == batch.labels[b];
-  }
+  if (batch.labels)
+    result.correct =
+        count_correct(w.network.outputs(), w.columns, w.pass->output(0), w.labels.data(), batch.size);
   return result;
 }
 

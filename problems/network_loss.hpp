@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cmath>
+#include <cstdint>
 
 #include "slowsde/problems/pack_math.hpp"
 #include "slowsde/problems/series_kernels.hpp"
@@ -29,6 +30,23 @@ SLOWSDE_INLINE V larger(const V& a, const V& b) {
 }
 
 }  // namespace detail
+
+/// Samples among the first `size` whose largest output (the first of equals) is their label's, for columns
+/// whose lanes are samples.
+template <class V>
+std::int64_t count_correct(int outputs, int columns, const V* f, const V* labels, int size) {
+  std::int64_t correct = 0;
+  for (int c = 0; c < columns; ++c) {
+    V top = f[c], best(0.0);
+    for (int o = 1; o < outputs; ++o) {
+      const auto above = f[o * columns + c] > top;
+      top = select(above, f[o * columns + c], top);
+      best = select(above, V(o), best);
+    }
+    for (int l = 0; l < V::width && c * V::width + l < size; ++l) correct += best[l] == labels[c][l];
+  }
+  return correct;
+}
 
 /// Σ_columns w ½|f − y|²: returns it lane by lane and writes its adjoints w(f − y). y: (outputs × columns);
 /// weight(column): w, zero for columns that hold no sample.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <Eigen/Core>
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -20,7 +21,6 @@ class NetworkModel : public LeastSquaresModel {
  public:
   /// Throws std::invalid_argument when the network's inputs and outputs are not the data's.
   NetworkModel(Network network, const Dataset& data);
-  ~NetworkModel() override;
 
   const Network& network() const;
   int dim() const override;
@@ -44,7 +44,7 @@ class NetworkModel : public LeastSquaresModel {
 
  private:
   struct Data;
-  std::unique_ptr<const Data> data_;
+  std::shared_ptr<const Data> data_;
 };
 
 /// L(θ) = −(1/n) Σ_i log softmax(f(θ, x_i))_{label_i} + ½λ|θ|².

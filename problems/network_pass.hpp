@@ -15,6 +15,72 @@
 
 namespace slowsde {
 
+/// Where a pass over a number of columns keeps what: offsets in its memory, in packs or numbers.
+/// Made once per network and number of columns.
+class PassPlan {
+ public:
+  /// For passes of this order or a lower one, which may continue each other when order ≥ 1.
+  PassPlan(const Network& network, int columns, int order) : columns_(columns), order_(order) {
+    const auto& steps = network.steps();
+    places_.resize(steps.size());
+    bool writable = false;  // whether a layer may overwrite its input
+    std::size_t largest = 0;
+    for (std::size_t l = 0; l < steps.size(); ++l) {
+      const Network::Step& step = steps[l];
+      const std::size_t size = packs(step.out.size());
+      largest = std::max({largest, size, packs(step.in.size())});
+      const bool pointwise = !step.linear() && step.in == step.out;
+      places_[l].out = pointwise && writable ? places_[l - 1].out : take(size);
+      if (const auto* norm = std::get_if<GroupNorm>(&step.layer)) {
+        places_[l].extra = take(size);
+        places_[l].root = take(packs(norm->groups));
+      }
+      const auto* activation = std::get_if<Activation>(&step.layer);
+      if (activation && *activation == Activation::silu) places_[l].extra = take(size);
+      writable = !activation;
+      if (step.parameters > 0 && lowest_ < 0) lowest_ = static_cast<int>(l);
+      if (order > 0) places_[l].delta = take(size);
+    }
+    if (order == 0) {  // two layers' adjoints at a time are alive, and nothing is continued at a higher order
+      const Slot even = take(largest), odd = take(largest);
+      for (std::size_t l = 0; l < steps.size(); ++l) places_[l].delta = l % 2 ? odd : even;
+    }
+  }
+
+  int columns() const { return columns_; }
+  /// Memory of the coefficients 0, which `forward<1>` and `reverse<1>` continue from, and of the others.
+  std::size_t base_size() const { return base_size_; }
+  std::size_t higher_size() const { return higher_size_; }
+  std::size_t size() const { return base_size_ + higher_size_; }
+
+ private:
+  template <class V, int M, class W, bool PerColumn>
+  friend class NetworkPass;
+
+  /// A matrix per coefficient.
+  struct Slot {
+    std::size_t base = 0, higher = 0, size = 0;
+  };
+  struct Place {
+    Slot out, delta;  // the layer's output and its adjoint
+    Slot extra;       // group norm: ẑ; SiLU: 1/(1 + e^{−z})
+    Slot root;        // group norm: (v + eps)^{−1/2}, (groups × columns)
+  };
+
+  std::size_t packs(int features) const { return static_cast<std::size_t>(features) * columns_; }
+  Slot take(std::size_t size) {
+    const Slot slot{base_size_, higher_size_, size};
+    base_size_ += size;
+    higher_size_ += order_ * size;
+    return slot;
+  }
+
+  int columns_, order_;
+  int lowest_ = -1;  // layer with parameters
+  std::size_t base_size_ = 0, higher_size_ = 0;
+  std::vector<Place> places_;
+};
+
 /// V: what a column holds. A pack whose lanes are samples, with W its lane's number: the weights are shared
 /// by all lanes. Or a pack of replicas, a number or a jet, with W = V. With PerColumn every lane of every
 /// column moves in a direction of its own: coefficients from 1 on are then (columns × d) of V.
@@ -40,59 +106,32 @@ class NetworkPass {
     Coefficients input, delta;
   };
 
-  /// Packs (or numbers) of memory that a pass over this many columns works in.
-  static std::size_t memory_size(const Network& network, int columns) {
-    NetworkPass pass(network, columns, nullptr);
-    return pass.used_;
-  }
-
-  /// `memory`: (memory_size(network, columns)); it and the network outlive the pass.
-  NetworkPass(const Network& network, int columns, V* memory)
-      : network_(&network), columns_(columns), memory_(memory) {
-    const auto& steps = network.steps();
-    places_.resize(steps.size());
-    bool writable = false;  // whether a layer may overwrite its input
-    std::size_t largest = 0;
-    for (std::size_t l = 0; l < steps.size(); ++l) {
-      const Network::Step& step = steps[l];
-      const std::size_t size = packs(step.out.size());
-      largest = std::max({largest, size, packs(step.in.size())});
-      const bool pointwise = !step.linear() && step.in == step.out;
-      places_[l].out = pointwise && writable ? places_[l - 1].out : take(size);
-      if (const auto* norm = std::get_if<GroupNorm>(&step.layer)) {
-        places_[l].extra = take(size);
-        places_[l].root = take(packs(norm->groups));
-      }
-      const auto* activation = std::get_if<Activation>(&step.layer);
-      if (activation && *activation == Activation::silu) places_[l].extra = take(size);
-      writable = !activation;
-      if (step.parameters > 0 && first_ < 0) first_ = static_cast<int>(l);
-      if (kept) places_[l].delta = take(size);
-    }
-    if constexpr (!kept) {
-      // Adjoints of layers' outputs, of which two at a time are alive.
-      const Coefficients even = take(largest), odd = take(largest);
-      for (std::size_t l = 0; l < steps.size(); ++l) places_[l].delta = l % 2 ? odd : even;
-    }
-  }
+  /// `memory`: (plan.size()). All of it, the network and the plan (of order ≥ N) outlive the pass.
+  NetworkPass(const Network& network, const PassPlan& plan, V* memory)
+      : NetworkPass(network, plan, memory, memory + plan.base_size()) {}
+  /// With the coefficients from 1 on in another place: `memory` (plan.base_size()), `higher`
+  /// (plan.higher_size()).
+  NetworkPass(const Network& network, const PassPlan& plan, V* memory, V* higher)
+      : network_(&network), plan_(&plan), columns_(plan.columns()), memory_(memory), higher_(higher) {}
 
   int columns() const { return columns_; }
   /// f and its adjoint ∂L/∂f, coefficient k: (outputs × columns). The caller writes the adjoint before
   /// `reverse`.
-  V* output(int k) { return places_.back().out[k]; }
-  V* output_adjoint(int k) { return places_.back().delta[k]; }
+  V* output(int k) const { return at(plan_->places_.back().out)[k]; }
+  V* output_adjoint(int k) const { return at(plan_->places_.back().delta)[k]; }
+  Coefficients outputs() const { return at(plan_->places_.back().out); }
+  Coefficients output_adjoints() const { return at(plan_->places_.back().delta); }
 
   /// Coefficients First … N of all layers; x: (inputs × columns), which must stay until the reverse pass.
   /// First = 1 continues a pass at the same θ_0 and x.
   template <int First = 0>
   void forward(const Parameters& theta, const V* x) {
-    input_ = {};
+    input_.fill(nullptr);
     input_[0] = const_cast<V*>(x);  // read only
     const auto& steps = network_->steps();
     for (std::size_t l = 0; l < steps.size(); ++l) {
-      std::visit(
-          [&](const auto& layer) { forward_layer<First>(layer, steps[l], places_[l], theta, input(l)); },
-          steps[l].layer);
+      std::visit([&](const auto& layer) { forward_layer<First>(layer, steps[l], place(l), theta, input(l)); },
+                 steps[l].layer);
     }
   }
 
@@ -101,37 +140,36 @@ class NetworkPass {
   template <int First = 0, class Sink>
   void reverse(const Parameters& theta, Sink&& sink) {
     const auto& steps = network_->steps();
-    for (int l = static_cast<int>(steps.size()) - 1; l >= first_; --l) {
+    for (int l = static_cast<int>(steps.size()) - 1; l >= plan_->lowest_; --l) {
       const Network::Step& step = steps[l];
-      const Place& place = places_[l];
-      if (step.parameters > 0) sink(Contact{step, step.linear() ? input(l) : place.extra, place.delta});
-      if (l == first_) return;
+      const Place here = place(l);
+      if (step.parameters > 0) sink(Contact{step, step.linear() ? input(l) : here.extra, here.delta});
+      if (l == plan_->lowest_) return;
       std::visit(
-          [&](const auto& layer) { reverse_layer<First>(layer, step, place, theta, places_[l - 1].delta); },
+          [&](const auto& layer) {
+            reverse_layer<First>(layer, step, here, theta, at(plan_->places_[l - 1].delta));
+          },
           step.layer);
     }
   }
 
  private:
-  // A pass that may be continued at higher order keeps the adjoints of all layers.
-  static constexpr bool kept = N > 0;
-
   struct Place {
-    Coefficients out{}, delta{};
-    Coefficients extra{};  // group norm: ẑ; SiLU: 1/(1 + e^{−z})
-    Coefficients root{};   // group norm: (v + eps)^{−1/2}, (groups × columns)
+    Coefficients out, delta, extra, root;
   };
 
-  std::size_t packs(int features) const { return static_cast<std::size_t>(features) * columns_; }
-  Coefficients take(std::size_t size) {
+  Coefficients at(const PassPlan::Slot& slot) const {
     Coefficients c;
-    for (V*& matrix : c) {
-      matrix = memory_ ? memory_ + used_ : nullptr;
-      used_ += size;
-    }
+    c[0] = memory_ + slot.base;
+    for (int k = 1; k <= N; ++k) c[k] = higher_ + slot.higher + (k - 1) * slot.size;
     return c;
   }
-  const Coefficients& input(std::size_t l) const { return l == 0 ? input_ : places_[l - 1].out; }
+  Place place(std::size_t l) const {
+    const auto& slots = plan_->places_[l];
+    return {at(slots.out), at(slots.delta), at(slots.extra), at(slots.root)};
+  }
+  Coefficients input(std::size_t l) const { return l == 0 ? input_ : at(plan_->places_[l - 1].out); }
+  std::size_t packs(int features) const { return static_cast<std::size_t>(features) * columns_; }
 
   /// Visits the terms θ_j x_{k−j} of a product's coefficient k.
   template <class Visit>
@@ -141,44 +179,47 @@ class NetworkPass {
       if (theta.direction[j - 1] && x[k - j]) visit(theta.direction[j - 1], x[k - j]);
   }
 
-  /// out_k = start_k + Σ_j θ_j x_{k−j} over one list of taps. `bias` < 0: none.
-  template <int RowStep, int TermStep>
-  void add_products(const Parameters& theta, const Network::Step& step, int bias,
-                    const detail::ProductShape& shape, const LinearTaps::Tap* taps, int count,
-                    const Coefficients& x, const Coefficients& out, int k, std::ptrdiff_t out_offset) const {
-    bool started = false;
-    V* target = out[k] + out_offset;
-    const auto with_bias = [&](auto&& use) {
-      if (bias < 0) {
-        use(detail::StartAtZero{});
-      } else if (k == 0) {
-        use(detail::StartAtBias<detail::SharedWeights<V, W>>{theta.base.from(step.offset + bias)});
-      } else if constexpr (N > 0) {
-        if (theta.direction[k - 1])
-          use(detail::StartAtBias<Direction>{theta.direction[k - 1].from(step.offset + bias)});
-        else
-          use(detail::StartAtZero{});
-      }
-    };
+  /// out_k (+)= Σ_j θ_j x_{k−j} over one list of taps.
+  template <detail::ProductKind Kind, class Shape>
+  void products(const Parameters& theta, const Network::Step& step, Shape shape, const LinearTaps::Tap* taps,
+                int count, const Coefficients& x, const Coefficients& out, int k, int position,
+                bool add) const {
+    const std::ptrdiff_t offset = static_cast<std::ptrdiff_t>(position) * columns_;
     over_terms(theta, x, k, [&](const auto& weights, const V* a) {
-      const auto run = [&](const auto& start) {
-        detail::product<RowStep, TermStep>(shape, weights.from(step.offset), taps, count, a, target, columns_,
-                                           start);
-      };
-      if (started)
-        run(detail::StartAtOutput{});
-      else
-        with_bias(run);
-      started = true;
+      const auto own = weights.from(step.offset);
+      detail::Product<V, std::decay_t<decltype(own)>> p{.w = own,
+                                                        .taps = taps,
+                                                        .tap_count = count,
+                                                        .columns = columns_,
+                                                        .a = a,
+                                                        .out = out[k] + offset,
+                                                        .add = add};
+      shape(p);
+      detail::product<Kind>(p);
+      add = true;
     });
-    if (started) return;
-    with_bias([&](const auto& start) {
-      for (int r = 0; r < shape.rows; ++r)
-        for (int c = 0; c < columns_; ++c) {
-          V& entry = target[r * shape.row_features * columns_ + c];
-          entry = start(entry, r, c);
-        }
-    });
+    if (add) return;
+    for (int r = 0; r < step.channels_out; ++r)
+      std::fill_n(out[k] + r * (packs(step.out.size()) / step.channels_out) + offset, columns_, V(0.0));
+  }
+
+  /// out_k = the bias' coefficient k; false if there is none, and `out` is as it was.
+  bool fill_bias(const Parameters& theta, const Network::Step& step, const Coefficients& out, int k) const {
+    if (step.parameters == step.weights) return false;
+    const auto fill = [&](const auto& bias) {
+      const int positions = step.out.positions();
+      V* entry = out[k];
+      for (int r = 0; r < step.channels_out; ++r)
+        for (int p = 0; p < positions; ++p)
+          for (int c = 0; c < columns_; ++c) *entry++ = bias.at(r, c);
+    };
+    if (k == 0) {
+      fill(theta.base.from(step.offset + step.weights));
+    } else {
+      if (!theta.direction[k - 1]) return false;
+      fill(theta.direction[k - 1].from(step.offset + step.weights));
+    }
+    return true;
   }
 
   template <int First>
@@ -188,26 +229,29 @@ class NetworkPass {
     const int reach = static_cast<int>(taps.contacts_begin.size()) - 1;
     const int in_positions = step.in.size() / step.channels_in;
     const int out_positions = step.out.size() / step.channels_out;
-    const detail::ProductShape shape{.rows = step.channels_out,
-                                     .terms = step.channels_in,
-                                     .row_weights = step.channels_in * reach,
-                                     .term_weights = reach,
-                                     .term_features = in_positions,
-                                     .row_features = out_positions};
-    const int bias = step.parameters > step.weights ? step.weights : -1;
+    const auto shape = [&](auto& p) {
+      p.rows = step.channels_out;
+      p.terms = step.channels_in;
+      p.row_weights = step.channels_in * reach;
+      p.term_weights = reach;
+      p.term_features = in_positions;
+      p.row_features = out_positions;
+    };
     for (int k = First; k <= N; ++k) {
+      const bool biased = fill_bias(theta, step, place.out, k);
+      if (dense(step)) {
+        products<detail::ProductKind::dense>(theta, step, shape, nullptr, 0, x, place.out, k, 0, biased);
+        continue;
+      }
       for (int p = 0; p < out_positions; ++p) {
         const int first = taps.from_output_begin[p], count = taps.from_output_begin[p + 1] - first;
-        const std::ptrdiff_t offset = static_cast<std::ptrdiff_t>(p) * columns_;
-        if (reach == 1)
-          add_products<0, 1>(theta, step, bias, shape, taps.from_output.data() + first, count, x, place.out,
-                             k, offset);
-        else
-          add_products<0, 0>(theta, step, bias, shape, taps.from_output.data() + first, count, x, place.out,
-                             k, offset);
+        products<detail::ProductKind::convolution>(theta, step, shape, taps.from_output.data() + first, count,
+                                                   x, place.out, k, p, biased);
       }
     }
   }
+  static bool dense(const Network::Step& step) { return std::holds_alternative<Dense>(step.layer); }
+
   template <int First>
   void forward_layer(const Dense&, const Network::Step& step, const Place& place, const Parameters& theta,
                      const Coefficients& x) {
@@ -226,22 +270,24 @@ class NetworkPass {
     const int reach = static_cast<int>(taps.contacts_begin.size()) - 1;
     const int in_positions = step.in.size() / step.channels_in;
     const int out_positions = step.out.size() / step.channels_out;
-    const detail::ProductShape shape{.rows = step.channels_in,
-                                     .terms = step.channels_out,
-                                     .row_weights = reach,
-                                     .term_weights = step.channels_in * reach,
-                                     .term_features = out_positions,
-                                     .row_features = in_positions};
+    const auto shape = [&](auto& p) {
+      p.rows = step.channels_in;
+      p.terms = step.channels_out;
+      p.row_weights = reach;
+      p.term_weights = step.channels_in * reach;
+      p.term_features = out_positions;
+      p.row_features = in_positions;
+    };
     for (int k = First; k <= N; ++k) {
+      if (dense(step)) {
+        products<detail::ProductKind::dense_transposed>(theta, step, shape, nullptr, 0, place.delta, below, k,
+                                                        0, false);
+        continue;
+      }
       for (int p = 0; p < in_positions; ++p) {
         const int first = taps.from_input_begin[p], count = taps.from_input_begin[p + 1] - first;
-        const std::ptrdiff_t offset = static_cast<std::ptrdiff_t>(p) * columns_;
-        if (reach == 1)
-          add_products<1, 0>(theta, step, -1, shape, taps.from_input.data() + first, count, place.delta,
-                             below, k, offset);
-        else
-          add_products<0, 0>(theta, step, -1, shape, taps.from_input.data() + first, count, place.delta,
-                             below, k, offset);
+        products<detail::ProductKind::convolution>(theta, step, shape, taps.from_input.data() + first, count,
+                                                   place.delta, below, k, p, false);
       }
     }
   }
@@ -372,11 +418,9 @@ class NetworkPass {
   }
 
   const Network* network_;
+  const PassPlan* plan_;
   int columns_;
-  V* memory_;
-  std::size_t used_ = 0;
-  int first_ = -1;  // lowest layer with parameters
-  std::vector<Place> places_;
+  V *memory_, *higher_;
   Coefficients input_{};
 };
 
@@ -396,36 +440,55 @@ class GradientSum {
     return largest;
   }
 
-  GradientSum(int columns, V* scratch, W* g) : columns_(columns), scratch_(scratch), g_(g) {}
+  /// add: to what g holds; else g is overwritten, all of it.
+  GradientSum(int columns, V* scratch, W* g, bool add = true)
+      : columns_(columns), scratch_(scratch), g_(g), add_(add) {}
 
   template <class Contact>
   void operator()(const Contact& contact) const {
     const Network::Step& step = contact.step;
     W* g = g_ + step.offset;
-    if (!step.linear()) {
+    if (step.linear()) {
+      add_weights(contact, g);
+      if (step.parameters > step.weights)
+        detail::row_sums(contact.delta[K], step.channels_out, step.out.positions() * columns_,
+                         g + step.weights, add_);
+    } else {
       add_scales(contact, g);
-      return;
     }
-    // ∇W = Σ_j δ_j a_{K−j}ᵀ, ∇b = Σ δ_K
+  }
+
+ private:
+  /// ∇W = Σ_j δ_j a_{K−j}ᵀ
+  template <class Contact>
+  void add_weights(const Contact& contact, W* g) const {
+    const Network::Step& step = contact.step;
+    bool add = add_;
     for (int j = 0; j <= K; ++j) {
       const V* a = contact.input[K - j];
       if (!a) continue;
       if constexpr (!std::is_same_v<V, W>) {
         if (std::holds_alternative<Dense>(step.layer)) {
           detail::transpose_features(a, step.channels_in, columns_, scratch_);
-          detail::add_outer_products(contact.delta[j], step.channels_out, columns_, scratch_,
-                                     step.channels_in, g);
+          detail::outer_products(
+              detail::OuterProduct<V, W>{.delta = contact.delta[j],
+                                         .transposed = scratch_,
+                                         .rows = step.channels_out,
+                                         .columns = columns_,
+                                         .inputs = step.channels_in,
+                                         .packs = (step.channels_in + V::width - 1) / V::width,
+                                         .g = g,
+                                         .add = add});
+          add = true;
           continue;
         }
       }
+      if (!add) std::fill_n(g, step.weights, W(0.0));
+      add = true;
       detail::add_contact_products(step, contact.delta[j], a, columns_, g);
     }
-    if (step.parameters > step.weights)
-      detail::add_row_sums(contact.delta[K], step.channels_out,
-                           step.out.size() / step.channels_out * columns_, g + step.weights);
   }
 
- private:
   /// ∇γ_c = Σ δ ẑ, ∇β_c = Σ δ
   template <class Contact>
   void add_scales(const Contact& contact, W* g) const {
@@ -435,17 +498,20 @@ class GradientSum {
       V sum(0.0);
       for (std::ptrdiff_t i = c * row; i < (c + 1) * row; ++i)
         for (int j = 0; j <= K; ++j) sum = sum + contact.delta[j][i] * contact.input[K - j][i];
+      W total;
       if constexpr (std::is_same_v<V, W>)
-        g[c] = g[c] + sum;
+        total = sum;
       else
-        g[c] += detail::lane_sum(sum);
+        total = detail::lane_sum(sum);
+      g[c] = add_ ? g[c] + total : total;
     }
-    detail::add_row_sums(contact.delta[K], channels, static_cast<int>(row), g + channels);
+    detail::row_sums(contact.delta[K], channels, static_cast<int>(row), g + channels, add_);
   }
 
   int columns_;
   V* scratch_;
   W* g_;
+  bool add_;
 };
 
 }  // namespace slowsde
