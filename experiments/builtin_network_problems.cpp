@@ -1,5 +1,6 @@
 #include <Eigen/Core>
 #include <numeric>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -8,6 +9,7 @@
 #include "slowsde/experiments/errors.hpp"
 #include "slowsde/experiments/problem_entry.hpp"
 #include "slowsde/problems/mlp.hpp"
+#include "slowsde/problems/network_fit.hpp"
 
 namespace slowsde {
 namespace {
@@ -16,6 +18,16 @@ struct NetworkRecipe {
   MlpShape shape;
   std::vector<double> initial;  ///< weights before training
 };
+
+/// Initial weights with a gain per layer with weights.
+std::vector<double> read_initial(ConfigTable& table, const Network& network) {
+  const auto seed = table.get<std::uint64_t>("init_seed", 1);
+  const auto layers = static_cast<std::size_t>(network.weighted_layers());
+  const auto gain = table.list<double>("init_gain", std::vector<double>(layers, 1.0));
+  table.check("init_gain", gain.size() == layers, "must have one entry per layer");
+  const Eigen::VectorXd theta = network.initial_parameters(seed, gain);
+  return {theta.begin(), theta.end()};
+}
 
 /// Widths of the hidden layers, activation and initial weights; the data say the rest.
 NetworkRecipe read_network(ConfigTable& table, int inputs, int outputs,
@@ -27,15 +39,13 @@ NetworkRecipe read_network(ConfigTable& table, int inputs, int outputs,
   recipe.shape.activation =
       table.one_of("activation", {"tanh", "silu"}, "tanh") == "tanh" ? Activation::tanh : Activation::silu;
   recipe.shape.check();
-  const auto seed = table.get<std::uint64_t>("init_seed", 1);
-  const auto gain = table.list<double>("init_gain", std::vector<double>(recipe.shape.widths.size() - 1, 1.0));
-  table.check("init_gain", gain.size() + 1 == recipe.shape.widths.size(), "must have one entry per layer");
-  const Eigen::VectorXd theta = initial_parameters(recipe.shape, seed, gain);
-  recipe.initial.assign(theta.begin(), theta.end());
+  recipe.initial = read_initial(table, mlp_network(recipe.shape.widths, recipe.shape.activation));
   return recipe;
 }
 
-std::unique_ptr<ExperimentProblem> make_digits(ConfigTable& table) {
+/// The 8 × 8 digits that the table asks for; `read_rest` reads the other keys before the file is opened.
+template <class ReadRest>
+Dataset read_digits(ConfigTable& table, ReadRest&& read_rest) {
   const auto file = table.get<std::string>("data", "results/data/digits.csv");
   const int n = table.at_least<int>("samples", 1, 40);
   const int first = table.at_least<int>("first", 0, 0);
@@ -43,17 +53,41 @@ std::unique_ptr<ExperimentProblem> make_digits(ConfigTable& table) {
   std::iota(indices.begin(), indices.end(), first);
   DigitsRecipe digits;
   digits.centre = table.get<bool>("centre", digits.centre);
-  NetworkRecipe recipe = read_network(table, 64, 10, {40});
-  Dataset data;
+  read_rest();
   try {
-    data = digits_regression(file, indices, digits);
+    return digits_regression(file, indices, digits);
   } catch (const std::out_of_range& e) {
     throw table.error("samples", std::string("is too many: ") + e.what());
   } catch (const std::runtime_error& e) {
     throw IoError(std::string(e.what()) + " (problem.data; scripts/export_digits.py writes the digits)");
   }
+}
+
+std::unique_ptr<ExperimentProblem> make_digits(ConfigTable& table) {
+  NetworkRecipe recipe;
+  Dataset data = read_digits(table, [&] { recipe = read_network(table, 64, 10, {40}); });
   return std::make_unique<LargeProblem<MlpFit>>(MlpFit(recipe.shape, std::move(data)),
                                                 std::move(recipe.initial));
+}
+
+/// Per entry of `channels` a convolution 3 × 3, group norm, activation and 2 × 2 pool; then a dense layer.
+Network read_cnn(ConfigTable& table, ImageShape image, int classes) {
+  const auto channels = table.list<int>("channels", {8, 16});
+  const int groups = table.at_least<int>("groups", 0, 2);
+  const Activation activation =
+      table.one_of("activation", {"tanh", "silu"}, "tanh") == "tanh" ? Activation::tanh : Activation::silu;
+  return table.checked("channels", [&] { return cnn_network(image, channels, classes, activation, groups); });
+}
+
+std::unique_ptr<ExperimentProblem> make_cnn_digits(ConfigTable& table) {
+  std::optional<Network> network;
+  std::vector<double> initial;
+  Dataset data = read_digits(table, [&] {
+    network = read_cnn(table, {1, 8, 8}, 10);
+    initial = read_initial(table, *network);
+  });
+  return std::make_unique<LargeProblem<NetworkFit>>(NetworkFit(*std::move(network), std::move(data)),
+                                                    std::move(initial));
 }
 
 std::unique_ptr<ExperimentProblem> make_teacher_student(ConfigTable& table) {
@@ -73,6 +107,8 @@ std::unique_ptr<ExperimentProblem> make_teacher_student(ConfigTable& table) {
 void add_network_problems(Registry& registry) {
   registry.problems.add("mlp-digits", "multilayer perceptron on scikit-learn's 8 x 8 digits, squared loss",
                         std::make_shared<ProblemEntry>(ProblemEntry{make_digits}));
+  registry.problems.add("cnn-digits", "convolutional network with group norm on the digits, squared loss",
+                        std::make_shared<ProblemEntry>(ProblemEntry{make_cnn_digits}));
   registry.problems.add("mlp-teacher", "multilayer perceptron on the outputs of a random teacher",
                         std::make_shared<ProblemEntry>(ProblemEntry{make_teacher_student}));
 }

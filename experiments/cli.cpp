@@ -19,6 +19,7 @@
 #include "slowsde/experiments/config.hpp"
 #include "slowsde/experiments/errors.hpp"
 #include "slowsde/experiments/json.hpp"
+#include "slowsde/experiments/plan.hpp"
 #include "slowsde/experiments/progress.hpp"
 #include "slowsde/experiments/registry.hpp"
 #include "slowsde/experiments/run_directory.hpp"
@@ -65,6 +66,7 @@ struct RunOptions {
   int threads = 0;
   std::optional<std::uint64_t> seed;
   bool force = false, json = false, dry_run = false, quiet = false;
+  bool plan = false;  // of `slowsde plan`: prints, and writes a directory only where --out names one
 };
 
 // A suite has no seed: that of each of its parts is set.
@@ -104,7 +106,9 @@ int run_command(const RunOptions& options, const Registry& registry,
                 const std::vector<std::string>& command) {
   ConfigTable config = ConfigTable::load(options.config_file, options.sets);
   if (options.seed) set_seed(config, *options.seed);
-  Progress progress(Progress::style_for_stderr(options.quiet), std::cerr);
+  if (options.plan && config.get<std::string>("kind", "plan") != "plan")
+    throw config.error("kind", "must be \"plan\" for slowsde plan");
+  Progress progress(Progress::style_for_stderr(options.quiet || options.plan), std::cerr);
   RunContext context{registry, progress};
   context.threads = options.threads > 0 ? options.threads : available_threads();
   context.backend = backend_of(options.backend);
@@ -123,7 +127,9 @@ int run_command(const RunOptions& options, const Registry& registry,
   }
   const fs::path out = options.out.empty() ? fs::path("results") / fs::path(options.config_file).stem()
                                            : fs::path(options.out);
-  RunDirectory directory(out, options.force);
+  const bool writes = !options.plan || !options.out.empty();
+  std::optional<RunDirectory> directory;
+  if (writes) directory.emplace(out, options.force);
 
   RunRecord record;
   record.command = command;
@@ -140,10 +146,15 @@ int run_command(const RunOptions& options, const Registry& registry,
   if (result.attributes.count("seed") > 0) record.seed = context.seed;
   const ExitCode code = result.diverged_series.empty() ? ExitCode::ok : ExitCode::diverged;
   record.exit_status = static_cast<int>(code);
-  directory.write_run(result, config.effective(), record);
-  const fs::path aside = directory.commit();
+  fs::path aside;
+  if (directory) {
+    directory->write_run(result, config.effective(), record);
+    aside = directory->commit();
+  }
 
-  if (options.json) {
+  if (options.json && options.plan) {
+    std::cout << plan_json(result);
+  } else if (options.json) {
     JsonWriter json;
     json.begin_object().member("directory", out.string()).member("moved_aside", aside.string());
     json.key("run").raw(run_json(record, result)).end_object();
@@ -152,7 +163,7 @@ int run_command(const RunOptions& options, const Registry& registry,
     std::cout << result.summary;
     if (!result.summary.empty() && result.summary.back() != '\n') std::cout << '\n';
     if (!aside.empty()) std::cout << "the former run is in " << aside.string() << '\n';
-    std::cout << "wrote " << out.string() << '\n';
+    if (writes) std::cout << "wrote " << out.string() << '\n';
   }
   for (const std::string& warning : result.warnings) std::cerr << "slowsde: warning: " << warning << '\n';
   if (code == ExitCode::diverged) {
@@ -360,6 +371,21 @@ int dispatch(int argc, const char* const* argv, const Registry& registry) {
   run->add_flag("--quiet", options.quiet, "No progress, no summary");
   run->footer(exit_code_table);
 
+  RunOptions plan_options;
+  plan_options.plan = true;
+  CLI::App* plan = app.add_subcommand(
+      "plan", "Which H? Communication, wall clock and predicted drift of rules, without training");
+  plan->add_option("config", plan_options.config_file, "Configuration of kind plan (TOML)")->required();
+  plan->add_option("--set", plan_options.sets,
+                   "Set a key: a.b=VALUE, rules.0.rule.alpha=0.1; may be repeated")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
+  plan->add_option("--out", plan_options.out, "Directory of the results; default: only print");
+  plan->add_flag("--force", plan_options.force, "Move an existing directory aside, to <directory>.~N~");
+  plan->add_flag("--json", plan_options.json, "Print the numbers as JSON");
+  plan->add_flag("--quiet", plan_options.quiet, "No summary");
+  plan->footer(exit_code_table);
+
   CLI::App* plot =
       app.add_subcommand("plot", "Figures (PNG and SVG) from directories of results: plot DIR...");
   plot->prefix_command();
@@ -390,6 +416,7 @@ int dispatch(int argc, const char* const* argv, const Registry& registry) {
   if (*seed_option) options.seed = seed;
   if (*list) return list_command(registry, json);
   if (*run) return run_command(options, registry, std::vector<std::string>(argv, argv + argc));
+  if (*plan) return run_command(plan_options, registry, std::vector<std::string>(argv, argv + argc));
   if (*plot) {
     const std::vector<std::string> arguments = plot->remaining();
     if (arguments.empty()) return say_error("plot: name at least one directory of results", ExitCode::usage);

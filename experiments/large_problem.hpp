@@ -13,6 +13,8 @@
 #include "slowsde/experiments/residual_space_trajectory.hpp"
 #include "slowsde/problems/least_squares_adaptor.hpp"
 #include "slowsde/problems/mlp.hpp"
+#include "slowsde/problems/network_fit.hpp"
+#include "slowsde/problems/network_model.hpp"
 #include "slowsde/sde/gram_geometry.hpp"
 #include "slowsde/sde/residual_flow.hpp"
 
@@ -24,6 +26,8 @@ template <LeastSquaresProblem P>
 std::unique_ptr<LeastSquaresModel> least_squares_model(const P& problem) {
   if constexpr (std::is_same_v<P, MlpFit>)
     return std::make_unique<MlpModel>(problem.shape(), problem.data());
+  else if constexpr (std::is_same_v<P, NetworkFit>)
+    return std::make_unique<NetworkModel>(problem.network(), problem.data());
   else
     return std::make_unique<LeastSquaresModelOf<P>>(problem);
 }

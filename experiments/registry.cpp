@@ -6,10 +6,13 @@
 #include "slowsde/experiments/builtin_problems.hpp"
 #include "slowsde/experiments/ensemble.hpp"
 #include "slowsde/experiments/ensemble_models.hpp"
+#include "slowsde/experiments/plan.hpp"
 #include "slowsde/experiments/suite.hpp"
 #include "slowsde/experiments/sweep.hpp"
+#include "slowsde/experiments/train.hpp"
 #include "slowsde/optim/second_moment_catalogue.hpp"
 #include "slowsde/optim/sync_rule.hpp"
+#include "slowsde/optim/update_rule.hpp"
 
 namespace slowsde {
 
@@ -26,6 +29,7 @@ void Registry::add(RuleDescription rule) {
 /// Things that configurations name and whose making is not the registry's business.
 struct ModelEntry {};
 struct ScheduleEntry {};
+struct UpdateEntry {};
 struct StepperEntry {};
 struct ObservableEntry {};
 
@@ -54,6 +58,8 @@ void add_moments(Registry& registry) {
 Registry builtin_registry() {
   Registry registry;
   registry.add(std::make_shared<EnsembleExperiment>());
+  registry.add(std::make_shared<PlanExperiment>());
+  registry.add(std::make_shared<TrainExperiment>());
   registry.add(std::make_shared<Sweep>());
   registry.add(std::make_shared<Suite>());
   add_valley_problems(registry);
@@ -69,6 +75,7 @@ Registry builtin_registry() {
                                  {"cosine", "half a cosine from peak to end"},
                                  {"step", "times a factor at given steps"},
                                  {"cosine-powers", "cosine, rounded to powers of a base"}});
+  add_names(registry.updates, update_rule_catalogue());
   add_names(registry.steppers, {{"euler-maruyama", "weak order 1, Ito"},
                                 {"platen-weak-2", "weak order 2, Ito, general noise"},
                                 {"milstein", "strong order 1, Ito, diagonal noise (library)"},

@@ -87,6 +87,7 @@ struct ModelEntry;
 struct MomentEntry;
 struct RuleDescription;
 struct ScheduleEntry;
+struct UpdateEntry;
 struct StepperEntry;
 struct ObservableEntry;
 
@@ -109,6 +110,7 @@ struct Registry {
   EntryCatalogue<MomentEntry> moments{"second-moment model", "second-moment models"};
   EntryCatalogue<RuleDescription> rules{"sync rule", "sync rules"};
   EntryCatalogue<ScheduleEntry> schedules{"lr schedule", "lr schedules"};
+  EntryCatalogue<UpdateEntry> updates{"update rule", "update rules (optimizers)"};
   EntryCatalogue<StepperEntry> steppers{"stepper", "steppers"};
   EntryCatalogue<ObservableEntry> observables{"observable", "observables"};
   Catalogue<Benchmark> benchmarks{"benchmark", "benchmarks"};
@@ -127,6 +129,7 @@ struct Registry {
     fn(moments);
     fn(rules);
     fn(schedules);
+    fn(updates);
     fn(steppers);
     fn(observables);
     fn(benchmarks);

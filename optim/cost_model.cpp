@@ -125,6 +125,7 @@ LeastSquaresTimes fit_times(const std::vector<Stretch>& stretches) {
   const double variance = squares / static_cast<double>(stretches.size() - 2);  // of one step's time
   fit.times.average_se = std::sqrt(variance / sxx);
   fit.times.step_se = std::sqrt(variance * (1 / weight + x_mean * x_mean / sxx));
+  fit.times.covariance = -x_mean * variance / sxx;
   fit.worst =
       static_cast<std::size_t>(std::max_element(residuals.begin(), residuals.end()) - residuals.begin());
   fit.worst_residual = variance > 0 ? residuals[fit.worst] / std::sqrt(variance) : 0;

@@ -7,6 +7,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "slowsde/optim/buffer_policy.hpp"
@@ -56,8 +57,13 @@ struct RoundRates {
 
 }  // namespace detail
 
+/// Nothing is to be seen inside a round: costs nothing.
+struct NoObserver {};
+
 /// Simulates one pack of replicas from a common start and calls record(point index, θ: d packs) at every
-/// record point.
+/// record point. An observer sees the workers inside their rounds: observe(k, w, θ_w: d packs) after local
+/// step number k (from 1, over the whole run) of worker w, before the average where k ends a round. Workers
+/// run their rounds one after another.
 template <Problem P, class Real, NoiseKind Kind>
 class LocalSgdPack {
  public:
@@ -84,8 +90,8 @@ class LocalSgdPack {
     if (algorithm.momentum != 0) buffers_.assign(d * K, T(0.0));
   }
 
-  template <class Record>
-  void run(const double* start, const std::vector<RecordPoint>& points, Record record) {
+  template <class Record, class Observe = NoObserver>
+  void run(const double* start, const std::vector<RecordPoint>& points, Record record, Observe observe = {}) {
     for (int j = 0; j < d_; ++j) x_[static_cast<std::size_t>(j)] = T(start[j]);
     for (auto& v : buffers_) v = T(0.0);
     std::size_t next = 0;
@@ -97,22 +103,23 @@ class LocalSgdPack {
     for (std::int64_t k = 0; k < algorithm_.total_steps && next < points.size();) {
       const double eta = algorithm_.lr(k);
       const std::int64_t H = algorithm_.rule->local_steps(k, eta, algorithm_.total_steps - k);
-      round(k, H);
+      round(k, H, observe);
       k += H;
       record_due(k);
     }
   }
 
  private:
-  void round(std::int64_t k, std::int64_t H) {
+  template <class Observe>
+  void round(std::int64_t k, std::int64_t H, Observe& observe) {
     const detail::RoundRates rates = round_rates(k, H);
     for (auto& s : sum_) s = T(0.0);
     std::size_t worker = 0;
     for (auto& sampler : grouped_) {
-      advance<group>(sampler, worker, k, H, rates);
+      advance<group>(sampler, worker, k, H, rates, observe);
       worker += group;
     }
-    for (auto& sampler : single_) advance<1>(sampler, worker++, k, H, rates);
+    for (auto& sampler : single_) advance<1>(sampler, worker++, k, H, rates, observe);
     const T inverse_K(1.0 / algorithm_.workers);
     for (std::size_t j = 0; j < x_.size(); ++j) x_[j] = sum_[j] * inverse_K;
     if (algorithm_.momentum != 0) meet_buffers();
@@ -131,9 +138,9 @@ class LocalSgdPack {
 
   /// H local steps of `Group` workers from the shared point; adds their ends to the sum in the order of the
   /// workers.
-  template <int Group, class Sampler>
+  template <int Group, class Sampler, class Observe>
   void advance(Sampler& sampler, std::size_t first_worker, std::int64_t k, std::int64_t H,
-               detail::RoundRates rates) {
+               detail::RoundRates rates, Observe& observe) {
     if constexpr (in_registers) {
       T y[Group][fixed_dim], g[Group][fixed_dim];
       T *yp[Group], *gp[Group];
@@ -141,20 +148,25 @@ class LocalSgdPack {
         yp[w] = y[w];
         gp[w] = g[w];
       }
-      local_steps<Group>(sampler, yp, gp, first_worker, k, H, rates);
+      local_steps<Group>(sampler, yp, gp, first_worker, k, H, rates, observe);
     } else {
       T* yp[1] = {workspace_.data()};
       T* gp[1] = {workspace_.data() + d_};
-      local_steps<1>(sampler, yp, gp, first_worker, k, H, rates);
+      local_steps<1>(sampler, yp, gp, first_worker, k, H, rates, observe);
     }
   }
 
-  template <int Group, class Sampler>
+  template <int Group, class Sampler, class Observe>
   SLOWSDE_INLINE void local_steps(Sampler& sampler, T* const (&y)[Group], T* const (&g)[Group],
                                   std::size_t first_worker, std::int64_t k, std::int64_t H,
-                                  detail::RoundRates rates) {
+                                  detail::RoundRates rates, Observe& observe) {
     const int d = fixed_dim > 0 ? fixed_dim : d_;
     const T* yc[Group];
+    const auto show = [&](std::int64_t steps) __attribute__((always_inline)) {
+      if constexpr (!std::is_same_v<Observe, NoObserver>)
+        for (int w = 0; w < Group; ++w)
+          observe(steps, static_cast<int>(first_worker) + w, static_cast<const T*>(y[w]));
+    };
     for (int w = 0; w < Group; ++w) {
       yc[w] = y[w];
       for (int j = 0; j < d; ++j) y[w][j] = x_[static_cast<std::size_t>(j)];
@@ -165,6 +177,7 @@ class LocalSgdPack {
         const T eta(rates[h]);
         for (int w = 0; w < Group; ++w)
           for (int j = 0; j < d; ++j) y[w][j] = y[w][j] - eta * g[w][j];
+        show(k + h + 1);
       }
     } else {
       const T beta(algorithm_.momentum);
@@ -177,6 +190,7 @@ class LocalSgdPack {
             v[w * d + j] = beta * v[w * d + j] + g[w][j];
             y[w][j] = y[w][j] - eta * v[w * d + j];
           }
+        show(k + h + 1);
       }
     }
     for (int w = 0; w < Group; ++w)

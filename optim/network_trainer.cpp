@@ -47,10 +47,9 @@ void TrainerParams::check() const {
   }
 }
 
-double TrainerParams::bytes_per_round(std::size_t d, std::size_t size) const {
+double TrainerParams::bytes_averaged(std::size_t d, std::size_t size) const {
   const bool states = exchange == Exchange::parameters && buffers == BufferPolicy::averaged;
-  const int vectors = 1 + (states ? update->state_vectors() : 0);
-  return 2.0 * (workers - 1) / workers * static_cast<double>(d) * vectors * static_cast<double>(size);
+  return static_cast<double>(d) * static_cast<double>(size) * (1 + (states ? update->state_vectors() : 0));
 }
 
 template <class Real>

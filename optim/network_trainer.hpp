@@ -54,9 +54,13 @@ struct TrainerParams {
   /// choice of buffers.
   void check() const;
 
-  /// Bytes that each worker sends for one average of m numbers by a ring all-reduce: 2(K−1)/K·m·size, m = d,
-  /// and with averaged buffers d more for each state vector.
-  double bytes_per_round(std::size_t d, std::size_t size) const;
+  /// Bytes of what is averaged: d numbers of `size` bytes each, and with averaged buffers d more for each
+  /// state vector.
+  double bytes_averaged(std::size_t d, std::size_t size) const;
+  /// What each worker sends (and receives) for one average by a ring all-reduce: 2(K−1)/K of that.
+  double bytes_per_round(std::size_t d, std::size_t size) const {
+    return 2.0 * (workers - 1) / workers * bytes_averaged(d, size);
+  }
 };
 
 /// All that changes in a training, between two rounds: a copy is a checkpoint. The workers' own parameters

@@ -78,9 +78,13 @@ double ScheduleDrift::extra_drift(int workers) const {
 }
 
 bool detail::changes_much(const RateTable& rates, const PlannedRound& round) {
-  // monotone within a round or nearly so: its ends tell
-  const double first = rates(round.first_step), last = rates(round.first_step + round.local_steps - 1);
-  return std::abs(last - first) > 0.2 * std::max(first, last);
+  double least = rates(round.first_step), most = least;
+  for (std::int64_t h = 1; h < round.local_steps; ++h) {
+    const double eta = rates(round.first_step + h);
+    least = std::min(least, eta);
+    most = std::max(most, eta);
+  }
+  return most - least > 0.2 * most;
 }
 
 ScheduleDrift schedule_drift(const RateTable& rates, const SyncRule& rule, const DriftSpectrum& spectrum,

@@ -63,11 +63,12 @@ struct DriftSetting {
 
 /// Sums over a run.
 struct ScheduleDrift {
-  RoundCounts counts;         ///< slow_time: Σ η_k² of the theory's η
-  double regularization = 0;  ///< Σ_k η_k² m_k
-  std::int64_t longest = 0;   ///< largest H
-  double largest_share = 0;   ///< of the slow time, in one round
-  double drifting_share = 0;  ///< of the slow time, in rounds within which η changes by more than a fifth
+  RoundCounts counts;          ///< slow_time: Σ η_k² of the theory's η
+  double regularization = 0;   ///< Σ_k η_k² m_k
+  std::int64_t longest = 0;    ///< largest H
+  double largest_share = 0;    ///< of the slow time, in one round
+  double drifting_share = 0;   ///< of the slow time, in rounds within which η changes by more than a fifth
+  double late_multiplier = 1;  ///< mean of m over the last tenth of the slow time
   double mean_multiplier() const { return regularization / counts.slow_time; }
   /// (Σ η²m − Σ η²)/((K−1) Σ η²): 0 for SGD, 1 where every round is in the limit of long rounds.
   double extra_drift(int workers) const;
@@ -140,6 +141,8 @@ ScheduleDrift schedule_drift(const RateTable& rates, const SyncRule& rule, const
                              const SecondMoment& moment, const DriftSetting& setting, Visit&& visit) {
   const double square = setting.eta_scale * setting.eta_scale;
   ScheduleDrift sum;
+  const double late = 0.9 * square * rates.slow_time();
+  double late_time = 0, late_sum = 0;
   double extra = 0;  // Σ η²(m − 1), so that SGD's is exactly that of its slow time
   for_each_round(rates, rule, rates.steps(), [&](const PlannedRound& planned) {
     const double time = square * (planned.end - planned.begin);
@@ -152,6 +155,11 @@ ScheduleDrift schedule_drift(const RateTable& rates, const SyncRule& rule, const
       m = drift_multiplier(spectrum, moment, round);
     }
     extra += time * (m - 1);
+    const double after = square * planned.end - late;
+    if (after > 0) {
+      late_time += after < time ? after : time;
+      late_sum += (after < time ? after : time) * m;
+    }
     ++sum.counts.rounds;
     sum.counts.steps += planned.local_steps;
     sum.counts.slow_time = square * planned.end;
@@ -161,6 +169,7 @@ ScheduleDrift schedule_drift(const RateTable& rates, const SyncRule& rule, const
     visit(planned, m);
   });
   sum.regularization = sum.counts.slow_time + extra;
+  if (late_time > 0) sum.late_multiplier = late_sum / late_time;
   if (sum.counts.slow_time > 0) {
     sum.largest_share /= sum.counts.slow_time;
     sum.drifting_share /= sum.counts.slow_time;

@@ -33,6 +33,7 @@ class Series:
     settings: dict  # workers, local_batch, eta, local_steps (NaN where unknown)
     entry: dict  # the model's entry in config.toml; empty if there is none
     t: np.ndarray  # (T) slow time
+    steps: np.ndarray  # (T) optimizer steps; NaN where unknown
     mean: np.ndarray  # (T, M)
     se: np.ndarray  # (T, M)
     count: np.ndarray  # (T) replicas in the moments
@@ -83,6 +84,7 @@ class Run:
     points: list  # ensembles; one unless this is a sweep
     axes: list  # names of a sweep's coordinates
     parts: list  # names of a suite's parts
+    arrays: dict = dataclasses.field(default_factory=dict)  # of a plan: its variables by name
 
     @property
     def figure(self):
@@ -140,6 +142,9 @@ def _read(path):
         names = variables.get("part")
         run.parts = [str(n) for n in names.data] if names else parts_below(path)
         return run
+    if kind == "plan":
+        run.arrays = {name: v.data for name, v in variables.items()}
+        return run
     length = next((v.data.shape[0] for v in variables.values() if v.dims[:1] == ("point",)), None)
     run.axes = [name for name, v in variables.items() if v.dims == ("point",)]
     for point in [None] if length is None else range(length):
@@ -179,7 +184,7 @@ def _ensemble(file, variables, config, point, axes):
     of, is_model = get("models_series"), get("is_model")
     mean, se = np.asarray(get("mean")), np.asarray(get("se"))
     count, diverged = np.asarray(get("count")), np.asarray(get("diverged"))
-    deterministic, samples = get("deterministic", True), get("final_sample", True)
+    deterministic, samples, steps = get("deterministic", True), get("final_sample", True), get("steps", True)
     settings = {key: get(key, True) for key in ("workers", "local_batch", "eta", "local_steps")}
     series = []
     for i, name in enumerate(map(str, names)):
@@ -193,5 +198,5 @@ def _ensemble(file, variables, config, point, axes):
             name, str(of[i]), bool(is_model[i] == 1), bool(deterministic is not None and deterministic[i] == 1),
             {key: float(v[i]) if v is not None else np.nan for key, v in settings.items()},
             entries.get(name, {}) if is_model[i] == 1 else {},
-            t[i][T], mean[i][T][:, :M], se[i][T][:, :M], count[i][T], diverged[i][T], kept))
+            t[i][T], steps[i][T] if steps is not None else np.full(T.sum(), np.nan), mean[i][T][:, :M], se[i][T][:, :M], count[i][T], diverged[i][T], kept))
     return Ensemble(observables, series, {a: variables[a].data[point] for a in axes})

@@ -38,9 +38,9 @@ using CsvColumn = std::variant<int, std::string>;
 struct CsvDataRecipe {
   bool header = false;
   CsvColumn label = -1;
-  int classes = 0;                  ///< 0: one more than the largest label
-  std::optional<ImageShape> shape;  ///< of the other columns; without it (columns − 1, 1, 1)
-  double scale = 1;                 ///< x = scale · number
+  int classes = 0;                       ///< 0: one more than the largest label
+  std::optional<ImageShape> shape = {};  ///< of the other columns; without it (columns − 1, 1, 1)
+  double scale = 1;                      ///< x = scale · number
 
   /// Throws std::invalid_argument unless classes ≥ 0 and the scale is finite and not 0.
   void check() const;

@@ -3,9 +3,11 @@
 #include <Eigen/Eigenvalues>
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 
 #include "slowsde/problems/requirement.hpp"
+#include "slowsde/sde/sharpness.hpp"
 
 namespace slowsde {
 namespace {
@@ -50,6 +52,55 @@ double GramGeometry::rank_gap() const {
   const int zeros = static_cast<int>(lambda_.size()) - rank_;
   const double threshold = options_.rank_tolerance * lambda_max();
   return lambda_min() / (zeros > 0 ? std::max(lambda_[zeros - 1], 1e-16 * lambda_max()) : threshold);
+}
+
+Eigen::VectorXd GramGeometry::coordinates(const Eigen::VectorXd& v) const {
+  // v_iᵀ = u_iᵀJ/√(nλ_i)
+  const double n = model_.samples();
+  return (U_.rightCols(rank_).transpose() * (J_ * v)).cwiseQuotient((n * lambda_.tail(rank_)).cwiseSqrt());
+}
+
+Eigen::VectorXd GramGeometry::combination(const Eigen::VectorXd& c) const {
+  const double n = model_.samples();
+  return J_.transpose() * (U_.rightCols(rank_) * c.cwiseQuotient((n * lambda_.tail(rank_)).cwiseSqrt()));
+}
+
+Eigen::MatrixXd GramGeometry::sampling_covariance(const Eigen::MatrixXd& A) const {
+  const int C = model_.outputs();
+  const auto lambda = lambda_.tail(rank_);
+  const MatrixXd P = U_.rightCols(rank_) * lambda.cwiseSqrt().asDiagonal();
+  const MatrixXd PA = P * A;
+  MatrixXd blocks_P(P.rows(), rank_);
+  for (Eigen::Index s = 0; s < P.rows(); s += C) {
+    const auto rows = P.middleRows(s, C);
+    const MatrixXd block = PA.middleRows(s, C) * rows.transpose();
+    blocks_P.middleRows(s, C).noalias() = block * rows;
+  }
+  MatrixXd result = static_cast<double>(model_.samples()) * (P.transpose() * blocks_P);
+  result -= lambda.asDiagonal() * A * lambda.asDiagonal();
+  return result;
+}
+
+double GramGeometry::feedback_ratio(const SecondMoment& moment, const Round& round) const {
+  round.check();
+  const double strength = round.eta * moment.sampling_weight(round, model_.samples()) / round.global_batch();
+  if (strength == 0 || rank_ == 0) return 0;
+  MatrixXd root(rank_, rank_);  // √c
+  try {
+    for (int j = 0; j < rank_; ++j)
+      for (int i = 0; i <= j; ++i)
+        root(i, j) = root(j, i) =
+            std::sqrt(moment.coefficient(lambda_.tail(rank_)[i], lambda_.tail(rank_)[j], round));
+  } catch (const std::domain_error&) {
+    return std::numeric_limits<double>::infinity();
+  }
+  // √c∘F(√c∘X) is symmetric and has the eigenvalues of c∘F.
+  const HessianVectorProduct symmetric = [&](const Eigen::VectorXd& x, Eigen::VectorXd& out) {
+    const MatrixXd X = root.cwiseProduct(Eigen::Map<const MatrixXd>(x.data(), rank_, rank_));
+    const MatrixXd Y = strength * root.cwiseProduct(sampling_covariance(X));
+    out = Eigen::Map<const Eigen::VectorXd>(Y.data(), Y.size());
+  };
+  return largest_eigenvalue(symmetric, rank_ * rank_, {.tolerance = 1e-6}).value;
 }
 
 Eigen::VectorXd GramGeometry::tangent(const Eigen::VectorXd& v) const {

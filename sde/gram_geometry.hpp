@@ -49,6 +49,29 @@ class GramGeometry {
   /// Least non-zero eigenvalue over the greatest that counts as zero (over the threshold if there is none).
   double rank_gap() const;
 
+  const LeastSquaresModel& model() const { return model_; }
+  /// The eigenvalues above the threshold, ascending: (rank). Their eigenvectors v_i of 𝓗 are the basis in
+  /// which second moments with normal components only are (rank × rank) matrices A_ij = ⟨v_i, A v_j⟩.
+  Eigen::VectorXd eigenvalues() const { return lambda_.tail(rank_); }
+  /// ⟨v_i, v⟩: (rank)
+  Eigen::VectorXd coordinates(const Eigen::VectorXd& v) const;
+  /// Σ_i c_i v_i: (d)
+  Eigen::VectorXd combination(const Eigen::VectorXd& c) const;
+
+  /// E_s[h_s A h_s] − 𝓗A𝓗 in that basis, h_s = J_sᵀJ_s: what the choice of one sample adds to the covariance
+  /// of a gradient where the displacement has the second moment A. A: (rank × rank). With P = U√Λ it is n·Pᵀ
+  /// blk(P A Pᵀ) P − ΛAΛ.
+  Eigen::MatrixXd sampling_covariance(const Eigen::MatrixXd& A) const;
+
+  /// How strongly sampling noise feeds back on itself: the largest eigenvalue κ of
+  ///   A ↦ (ηw/B) c∘(E_s[h_s A h_s] − 𝓗A𝓗)
+  /// for the model's coefficients c and sampling weight w. The model has a stationary second moment where κ <
+  /// 1; in the norm Σ_ij A_ij²/c_ij it is at most 1/(1−κ) times the one without feedback. For orthogonal
+  /// samples of one output and SGD κ = ηλ(n−1)w/(B(2−ηλ)), which is 1 at the limit of stability in the mean
+  /// square, 2λ = ηλ²(1+(n−1)w/B). Infinite where the model has no moment at all (ηλ ≥ 2), NaN where Lanczos
+  /// does not converge.
+  double feedback_ratio(const SecondMoment& moment, const Round& round) const;
+
   /// P_∥v: (d)
   Eigen::VectorXd tangent(const Eigen::VectorXd& v) const;
 

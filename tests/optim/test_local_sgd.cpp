@@ -117,6 +117,46 @@ TEST_CASE("a worker's path is a function of its address: neither group nor neigh
   }
 }
 
+TEST_CASE("an observer sees every worker after every local step and changes nothing") {
+  const Valley problem;
+  constexpr int W = native_width<double>;
+  const std::array<double, 2> start = {1.0, 0.2};
+  for (const double momentum : {0.0, 0.6}) {
+    LocalSgd a = algorithm(5, 4, 0.05, 11);  // rounds of 4, 4 and 3; four workers side by side and one alone
+    a.momentum = momentum;
+    const std::vector<RecordPoint> points = {{4, 0}, {8, 0}, {11, 0}};
+    LocalSgdPack<Valley, double, NoiseKind::label> pack(problem, a, {}, 0);
+    std::vector<std::array<double, 2 * W>> averages, unobserved;
+    std::vector<std::array<double, 2 * W>> sums(12);
+    int seen[12][5] = {};
+    pack.run(
+        start.data(), points,
+        [&](int, const Pack<double>* x) {
+          averages.emplace_back();
+          for (std::size_t l = 0; l < W; ++l)
+            for (std::size_t j = 0; j < 2; ++j) averages.back()[2 * l + j] = x[j][static_cast<int>(l)];
+        },
+        [&](std::int64_t steps, int worker, const Pack<double>* y) {
+          ++seen[steps][worker];
+          for (std::size_t l = 0; l < W; ++l)
+            for (std::size_t j = 0; j < 2; ++j)
+              sums[static_cast<std::size_t>(steps)][2 * l + j] += y[j][static_cast<int>(l)] / 5;
+        });
+    for (int k = 0; k < 12; ++k)
+      for (int w = 0; w < 5; ++w) CHECK(seen[k][w] == (k > 0 ? 1 : 0));
+    REQUIRE(averages.size() == 3);
+    for (std::size_t r = 0; r < 3; ++r)  // what ends a round is the mean of what was seen last in it
+      for (std::size_t i = 0; i < 2 * W; ++i)
+        CHECK(test::near(averages[r][i], sums[static_cast<std::size_t>(points[r].steps)][i], 1e-14));
+    pack.run(start.data(), points, [&](int, const Pack<double>* x) {
+      unobserved.emplace_back();
+      for (std::size_t l = 0; l < W; ++l)
+        for (std::size_t j = 0; j < 2; ++j) unobserved.back()[2 * l + j] = x[j][static_cast<int>(l)];
+    });
+    CHECK(unobserved == averages);
+  }
+}
+
 TEST_CASE("stationary second moments of Local SGD on a quadratic are those of its linear recursion") {
   // Shared point after an average: D = ρ^H D' + …; here E[x_i x_j] of the average at round ends solves
   // A = ρ^H A + (1/K) η²Σ_ij(1 − ρ^H)/(1 − ρ)/B_loc with ρ = (1−ηλ_i)(1−ηλ_j), i.e. A = η²Σ_ij/(K B_loc (1 −

@@ -14,7 +14,6 @@
 #include "tests/support/tolerance.hpp"
 
 using namespace slowsde;
-using Eigen::MatrixXd;
 using Eigen::VectorXd;
 
 static_assert(LeastSquaresProblem<MlpFit>);
@@ -169,69 +168,6 @@ TEST_CASE("Hessian-vector products and third contractions are the gradient's Tay
     c.model.third_contraction(c.theta, u, third);
     CHECK(relative(hvp, first) < 1e-12);
     CHECK(relative(third, second) < 1e-12);
-  });
-}
-
-TEST_CASE("the Jacobian, its products and its Gram matrix agree") {
-  over_networks([](const Case& c) {
-    MatrixXd J, G;
-    VectorXd r, g, out;
-    c.model.jacobian(c.theta, J);
-    c.model.residual(c.theta, r);
-    c.model.gradient(c.theta, g);
-    CHECK(relative(J.transpose() * r / c.model.samples(), g) < 1e-13);
-    const VectorXd y = random_vector(c.model.residuals(), 61), v = random_vector(c.model.dim(), 62);
-    c.model.pull_back(c.theta, y, out);
-    CHECK(relative(out, J.transpose() * y) < 1e-13);
-    c.model.push_forward(c.theta, v, out);
-    CHECK(relative(out, J * v) < 1e-13);
-    c.model.gram(c.theta, G);
-    CHECK((G - J * J.transpose() / c.model.samples()).norm() < 1e-13 * G.norm());
-
-    const double h = 1e-5;  // central differences: h²·f''' and eps/h
-    VectorXd plus, minus;
-    c.model.residual(c.theta + h * v, plus);
-    c.model.residual(c.theta - h * v, minus);
-    CHECK(relative((plus - minus) / (2 * h), J * v) < 1e-8);
-  });
-}
-
-TEST_CASE("the curvature contraction is the derivative of the Jacobian along each residual's own direction") {
-  over_networks([](const Case& c) {
-    MatrixXd W(c.model.dim(), c.model.residuals()), plus, minus;
-    VectorXd expected = VectorXd::Zero(c.model.dim()), out;
-    const double h = 1e-5;
-    for (int a = 0; a < W.cols(); ++a) {
-      W.col(a) = random_vector(c.model.dim(), 100 + a);
-      c.model.jacobian(c.theta + h * W.col(a), plus);
-      c.model.jacobian(c.theta - h * W.col(a), minus);
-      expected += (plus.row(a) - minus.row(a)).transpose() / (2 * h);
-    }
-    c.model.curvature_contraction(c.theta, W, out);
-    CHECK(relative(out, expected) < 1e-8);
-  });
-}
-
-TEST_CASE("the curvature contraction is the third derivative where the residuals vanish") {
-  // ∇³L[uuᵀ] = (1/n) Σ_a (2 ∇²f_a u <∇f_a, u> + ∇f_a <u, ∇²f_a u> + r_a ∇³f_a[uuᵀ]). With the targets moved
-  // onto the outputs the last term is gone, and a direction u with Ju = 0 sees nothing of the first.
-  over_networks([](const Case& c) {
-    Dataset data = c.fit.data();
-    set_targets(data, c.fit, c.theta.data());
-    const MlpModel model(c.shape, data);
-    const VectorXd u = random_vector(model.dim(), 71);
-    MatrixXd J;
-    model.jacobian(c.theta, J);
-    VectorXd curved, third, expected;
-    model.curvature_contraction(c.theta, u * (J * u).transpose(), curved);
-    // <u, ∇²f_a u> for all a, from central differences of Ju
-    const double h = 1e-5;
-    VectorXd plus, minus;
-    model.push_forward(c.theta + h * u, u, plus);
-    model.push_forward(c.theta - h * u, u, minus);
-    expected = (2.0 * curved + J.transpose() * (plus - minus) / (2 * h)) / model.samples();
-    model.third_contraction(c.theta, u, third);
-    CHECK(relative(third, expected) < 1e-8);
   });
 }
 

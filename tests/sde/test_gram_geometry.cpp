@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <memory>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "slowsde/optim/finite_step_moment.hpp"
@@ -217,6 +218,89 @@ TEST_CASE("an algorithm without a stationary second moment is reported, not answ
   const Round hotter{.eta = 2.1 / geometry.lambda_max()};
   CHECK_FALSE(geometry.slow_drift(FiniteStepMoment(), hotter, 0.3).converged);
   CHECK(geometry.slow_drift(FiniteStepMoment(), hot, 0.3).converged);
+}
+
+namespace {
+
+/// f_s = a_s θ_s for n samples in n + 1 parameters: gradients of different samples are orthogonal.
+class OrthogonalSamples final : public LeastSquaresModel {
+ public:
+  explicit OrthogonalSamples(VectorXd scales) : scales_(std::move(scales)) {}
+  int dim() const override { return samples() + 1; }
+  int samples() const override { return static_cast<int>(scales_.size()); }
+  int outputs() const override { return 1; }
+  void residual(const VectorXd& theta, VectorXd& r) const override {
+    r = scales_.cwiseProduct(theta.head(samples()));
+  }
+  void jacobian(const VectorXd&, MatrixXd& J) const override {
+    J = MatrixXd::Zero(samples(), dim());
+    J.diagonal() = scales_;
+  }
+  void curvature_contraction(const VectorXd&, const MatrixXd&, VectorXd& out) const override {
+    out = VectorXd::Zero(dim());
+  }
+
+ private:
+  VectorXd scales_;
+};
+
+}  // namespace
+
+TEST_CASE("feedback reaches 1 at the limit of mean-square stability, 2λ = ηλ²(1 + (n−1)w/B)") {
+  const int n = 12;
+  VectorXd scales(n);
+  for (int s = 0; s < n; ++s) scales[s] = 1 + 0.25 * s;
+  const OrthogonalSamples model(scales);
+  GramGeometry geometry(model);
+  geometry.move_to(VectorXd::Zero(n + 1));
+  const double lambda = geometry.lambda_max();  // a²/n of the largest
+  for (const bool replacement : {true, false})
+    for (const int K : {1, 3})
+      for (const int batch : {1, 4}) {
+        const SamplingMoment moment(replacement);
+        Round round{.eta = 1, .local_steps = 1, .workers = K, .local_batch = batch};
+        const double w = moment.sampling_weight(round, n), B = round.global_batch();
+        const double limit = 2 / (lambda * (1 + (n - 1) * w / B));
+        for (const double fraction : {0.1, 0.5, 0.9, 0.999, 1.001, 1.5}) {
+          CAPTURE(K);
+          CAPTURE(batch);
+          CAPTURE(fraction);
+          round.eta = fraction * limit;
+          if (round.eta * lambda >= 2) continue;
+          const double a = round.eta * lambda;
+          const double kappa = geometry.feedback_ratio(moment, round);
+          CHECK(test::near_relative(kappa, a * (n - 1) * w / (B * (2 - a)), 1e-6));
+          CHECK((kappa < 1) == (fraction < 1));
+          CHECK(geometry.slow_drift(moment, round, 0.3).converged == (fraction < 1));
+        }
+        round.eta = 2.01 / lambda;
+        CHECK(std::isinf(geometry.feedback_ratio(moment, round)));
+        CHECK(geometry.feedback_ratio(FiniteStepMoment(), round) == 0);
+      }
+}
+
+TEST_CASE("on a network feedback reaches 1 where the second moment ceases to exist, for rounds of any H") {
+  const InterpolatingNetwork net({3, 5, 2}, 6, 5);
+  GramGeometry geometry(net.model);
+  geometry.move_to(net.theta);
+  for (const std::int64_t H : {1, 20}) {
+    Round round{.eta = 0.1, .local_steps = H, .workers = 3, .local_batch = 1};
+    const auto kappa = [&](double eta) {
+      round.eta = eta;
+      return geometry.feedback_ratio(SamplingMoment(), round);
+    };
+    double below = 1e-3 / geometry.lambda_max(), above = 1.999 / geometry.lambda_max();
+    REQUIRE(kappa(below) < 0.01);
+    REQUIRE(kappa(above) > 1);
+    for (int halving = 0; halving < 20; ++halving) {
+      const double middle = 0.5 * (below + above);
+      (kappa(middle) < 1 ? below : above) = middle;
+    }
+    for (const double fraction : {0.99, 1.01}) {
+      round.eta = fraction * below;
+      CHECK(geometry.slow_drift(SamplingMoment(), round, 0.3).converged == (fraction < 1));
+    }
+  }
 }
 
 TEST_CASE("a sample that stands twice lowers the rank and changes no drift") {

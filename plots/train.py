@@ -1,0 +1,98 @@
+"""A training: accuracy, sharpness, local steps and the workers' divergence against steps, with 95 % bands."""
+import numpy as np
+
+import intervals
+import style
+from loader import Unreadable
+from style import plt
+
+# Panels in the order in which they are shown: the observable, its label, whether its axis is logarithmic.
+PANELS = [("test_accuracy", "test accuracy", False), ("train_loss", "training loss", True),
+          ("trace", r"$\mathrm{tr}\,\nabla^2 L$ at $\bar\theta$", True),
+          ("lambda_max", r"$\lambda_{\max}(\nabla^2 L)$ at $\bar\theta$", True),
+          ("local_steps", "local steps $H$", True), ("worker_divergence", "workers' covariance, trace", True)]
+
+
+def draw(runs, observable=None):
+    (run,) = runs
+    if run.kind == "sweep":
+        raise Unreadable(f"{run.path}: is a sweep; the figure 'train' shows a single training")
+    (ensemble,) = run.points
+    if observable:
+        run.require_observable(observable)
+        panels = [next((p for p in PANELS if p[0] == observable), (observable, observable.replace("_", " "), False))]
+    else:
+        panels = [p for p in PANELS if _known(ensemble, p[0])]
+    if not panels:
+        raise Unreadable(f"{run.path / 'result.nc'}: has none of " + ", ".join(p[0] for p in PANELS))
+    across = 1 if len(panels) == 1 else 2
+    down = -(-len(panels) // across)
+    fig, axes = plt.subplots(down, across, squeeze=False, sharex=True,
+                             figsize=(style.SINGLE if across == 1 else style.DOUBLE, 0.3 + 1.9 * down))
+    handles, counts = [], set()
+    for panel, (name, label, logarithmic) in enumerate(panels):
+        ax = axes[panel // across, panel % across]
+        m = ensemble.observables.index(name)
+        lowest = np.inf
+        for i, s in enumerate(ensemble.series):
+            look = dict(color=style.cycle(style.COLOURS, i), ls=style.cycle(style.LINES, i // len(style.COLOURS)))
+            y, half = s.mean[:, m], intervals.half_width(s, m)
+            shown = np.isfinite(y) & ((y > 0) | (not logarithmic))
+            x, y, half = s.steps[shown], y[shown], half[shown]
+            if name == "local_steps":
+                ax.step(x, y, where="pre", **look)
+            else:
+                ax.plot(x, y, marker=style.cycle(style.MARKERS, i), ms=2.4, **look)
+                if np.isfinite(half).any():
+                    bottom = np.maximum(y - half, 0.05 * y) if logarithmic else y - half
+                    ax.fill_between(x, bottom, y + half, color=look["color"], alpha=0.18, lw=0)
+            if y.size:
+                lowest = min(lowest, y.min())
+            if panel == 0:
+                mark = {} if name == "local_steps" else dict(marker=style.cycle(style.MARKERS, i), ms=2.4)
+                handles.append(style.line_handle(s.name, **mark, **look))
+                counts.add(int(s.count[-1]))
+        if logarithmic and np.isfinite(lowest):
+            ax.set_yscale("log")
+            _plain(ax)
+        ax.set_ylabel(label)
+        ax.set_xlabel("optimizer steps" if panel + across >= len(panels) else "")
+        ax.tick_params(labelbottom=bool(ax.get_xlabel()))
+    for empty in range(len(panels), down * across):
+        axes[empty // across, empty % across].set_axis_off()
+    style.legends_above(fig, [(None, handles)])
+    return fig, _caption(run, ensemble, counts)
+
+
+def _known(ensemble, name):
+    if name not in ensemble.observables:
+        return False
+    m = ensemble.observables.index(name)
+    return any(np.isfinite(s.mean[:, m]).any() and (s.mean[:, m] != 0).any() for s in ensemble.series)
+
+
+def _plain(ax):
+    """Marks with labels where the axis spans less than a decade or two."""
+    low, high = ax.get_ylim()
+    if high / low < 100:
+        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+        subs = (1, 2, 5) if high / low > 4 else (1, 1.5, 2, 3, 4, 5, 6, 8)
+        ax.yaxis.set_major_locator(LogLocator(subs=subs))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _caption(run, ensemble, counts):
+    seeds = f"{counts.pop()} seeds" if len(counts) == 1 else f"{min(counts)} to {max(counts)} seeds"
+    text = (f"{run.title or run.path.name}: means over {seeds} against optimizer steps, bands are 95 % intervals "
+            "(Student's t); everything but the workers' covariance is measured on their average")
+    if "test_accuracy" in ensemble.observables:
+        m = ensemble.observables.index("test_accuracy")
+        ends = [f"{s.name} {100 * s.mean[-1, m]:.2f} ± {100 * intervals.half_width(s, m)[-1]:.2f} %"
+                for s in ensemble.series if np.isfinite(s.mean[-1, m])]
+        if ends:
+            text += "; test accuracy at the end: " + ", ".join(ends)
+    gone = [f"{s.diverged[-1]:.0f} of {s.name}" for s in ensemble.series if s.diverged[-1] > 0]
+    if gone:
+        text += "; left out as diverged: " + ", ".join(gone)
+    return text + "."
