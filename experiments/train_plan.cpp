@@ -52,26 +52,8 @@ TrainLength read_train(ConfigTable table, TrainPlan& plan) {
   if (table.has("steps")) length.steps = table.at_least<std::int64_t>("steps", 1);
   if (table.has("epochs")) length.epochs = table.positive<double>("epochs");
   plan.replicas = table.at_least<int>("replicas", 1, 4);
-  plan.recipe.flip.probability = table.at_least<double>("label_flip", 0, 0.0);
-  plan.recipe.augmentation.shift = table.at_least<int>("shift", 0, 0);
-  plan.recipe.augmentation.flip = table.get<bool>("mirror", false);
-  plan.recipe.targets = plan.loss == LossKind::squared;
-  if (plan.recipe.targets) {
-    plan.recipe.target.on = table.get<double>("on", plan.recipe.target.on);
-    plan.recipe.target.off = table.get<double>("off", plan.recipe.target.off);
-    plan.recipe.target.label_sigma = table.at_least<double>("label_sigma", 0, 0.0);
-  }
-  table.checked([&] { plan.recipe.check(plan.data.train); });
+  plan.recipe = read_batch_recipe(table, plan.data.train, plan.loss == LossKind::squared);
   return length;
-}
-
-Sampling read_sampling(ConfigTable table) {
-  const std::string name =
-      table.one_of("sampling", {"epoch", "with-replacement", "distinct", "fixed-shards"}, "epoch");
-  return name == "epoch"              ? Sampling::epoch
-         : name == "with-replacement" ? Sampling::with_replacement
-         : name == "distinct"         ? Sampling::distinct
-                                      : Sampling::fixed_shards;
 }
 
 TrainMeasures read_measures(ConfigTable table, const TrainPlan& plan) {
@@ -232,7 +214,8 @@ const std::vector<TrainObservable>& train_observables() {
 TrainPlan read_train_plan(ConfigTable& config, const Registry& registry) {
   TrainPlan plan;
   plan.single_precision = config.one_of("precision", {"f32", "f64"}, "f32") == "f32";
-  plan.data = read_data(config.table("data"));
+  ConfigTable data = config.table("data");
+  plan.data = read_data(data);
   read_network(config.table("network"), plan);
   ConfigTable train = config.table("train");
   const TrainLength length = read_train(train, plan);

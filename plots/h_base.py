@@ -1,12 +1,14 @@
 """A sweep over H_base and alpha: what accuracy and sharpness cost in communication and in time."""
 import numpy as np
+from matplotlib.ticker import FuncFormatter
 
 import intervals
 import style
 from loader import Unreadable
 from style import plt
 
-COSTS = [("bytes", "sent by each worker (MB)", 1e-6), ("seconds", "wall clock by the cost model (s)", 1.0)]
+COSTS = [("bytes", "sent by each worker (MB)", 1e-6, "log"),
+         ("seconds", "wall clock by the cost model (s)", 1.0, "linear")]
 GAINS = [("test_accuracy", "test accuracy (%)", 100.0), ("trace", r"final $\mathrm{tr}\,\nabla^2 L$", 1.0)]
 
 
@@ -41,24 +43,36 @@ def draw(runs, observable=None):
         label = ", ".join(([name] if several else []) + ([f"{_symbol(other)} = {value:g}"] if other else [])) or name
         handles.append(style.line_handle(label, **look))
         for row, (gain, _, unit) in enumerate(gains):
-            for column, (cost, _, scale) in enumerate(costs):
+            for column, (cost, _, scale, _) in enumerate(costs):
                 ends = [(_end(p, s, cost), _end(p, s, gain), H) for H, p, s in points]
                 ends = [e for e in ends if np.isfinite(e[0][0]) and np.isfinite(e[1][0])]
                 x, y = [e[0][0] * scale for e in ends], [e[1][0] * unit for e in ends]
                 style.intervals(axes[row, column], x, y, np.array([e[1][1] for e in ends]) * unit, **look)
-                if row == 0 and i == 0:
-                    for (a, b, H) in zip(x, y, [e[2] for e in ends]):
-                        axes[row, column].annotate(f"{H:g}", (a, b), textcoords="offset points", xytext=(0, -11),
-                                                   ha="center", fontsize=6, color=look["color"])
-    for column, (_, label, _) in enumerate(costs):
+                if row + 1 == len(gains) and column == 0 and i == 0:
+                    numbered = list(zip(x, y, [f"{e[2]:g}" for e in ends]))
+    for column, (_, label, _, scale) in enumerate(costs):
         axes[-1, column].set_xlabel(label)
-        axes[-1, column].set_xscale("log")
+        axes[-1, column].set_xscale(scale)
+        if scale == "log":
+            axes[-1, column].xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    _number(axes[-1, 0], numbered, style.COLOURS[0])
     for row, (_, label, _) in enumerate(gains):
         axes[row, 0].set_ylabel(label)
     style.legends_above(fig, [(None, handles)])
     return fig, (f"{run.title or run.path.name}: at the end of training, against what it cost; means over the seeds with "
-                 f"95 % intervals (Student's t). Numbers at the first line's marks are {_symbol(base)}, which falls along "
+                 f"95 % intervals (Student's t). Numbers beside the first line's marks, in the lowest panel, are {_symbol(base)}, which falls along "
                  "each line from left to right.")
+
+
+def _number(ax, marks, colour):
+    """Writes each mark's text beside it, except where that would be upon the one before."""
+    fig, placed = ax.figure, []
+    fig.draw_without_rendering()
+    for x, y, text in marks:
+        at = ax.transData.transform((x, y)) * 72 / fig.dpi  # points
+        if all(abs(at[0] - u) > 12 or abs(at[1] - v) > 9 for u, v in placed):
+            ax.annotate(text, (x, y), textcoords="offset points", xytext=(4, 4), fontsize=6, color=colour)
+            placed.append(at)
 
 
 def _symbol(axis):

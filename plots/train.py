@@ -1,13 +1,15 @@
 """A training: accuracy, sharpness, local steps and the workers' divergence against steps, with 95 % bands."""
 import numpy as np
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 import intervals
 import style
 from loader import Unreadable
 from style import plt
 
-# Panels in the order in which they are shown: the observable, its label, whether its axis is logarithmic.
-PANELS = [("test_accuracy", "test accuracy", False), ("train_loss", "training loss", True),
+# Panels in the order in which they are shown: the observable, its label, whether its axis is logarithmic. Of an
+# accuracy the error is shown, which tells the end of a training apart on an axis that also holds its beginning.
+PANELS = [("test_accuracy", "test error (%)", True), ("train_loss", "training loss", True),
           ("trace", r"$\mathrm{tr}\,\nabla^2 L$ at $\bar\theta$", True),
           ("lambda_max", r"$\lambda_{\max}(\nabla^2 L)$ at $\bar\theta$", True),
           ("local_steps", "local steps $H$", True), ("worker_divergence", "workers' covariance, trace", True)]
@@ -20,7 +22,8 @@ def draw(runs, observable=None):
     (ensemble,) = run.points
     if observable:
         run.require_observable(observable)
-        panels = [next((p for p in PANELS if p[0] == observable), (observable, observable.replace("_", " "), False))]
+        label = observable.replace("accuracy", "error (%)").replace("_", " ")
+        panels = [next((p for p in PANELS if p[0] == observable), (observable, label, False))]
     else:
         panels = [p for p in PANELS if _known(ensemble, p[0])]
     if not panels:
@@ -37,6 +40,8 @@ def draw(runs, observable=None):
         for i, s in enumerate(ensemble.series):
             look = dict(color=style.cycle(style.COLOURS, i), ls=style.cycle(style.LINES, i // len(style.COLOURS)))
             y, half = s.mean[:, m], intervals.half_width(s, m)
+            if name.endswith("accuracy"):
+                y, half = 100 * (1 - y), 100 * half
             shown = np.isfinite(y) & ((y > 0) | (not logarithmic))
             x, y, half = s.steps[shown], y[shown], half[shown]
             if name == "local_steps":
@@ -72,10 +77,9 @@ def _known(ensemble, name):
 
 
 def _plain(ax):
-    """Marks with labels where the axis spans less than a decade or two."""
+    """Labels that are plain numbers, several in a decade, where the axis spans less than two."""
     low, high = ax.get_ylim()
     if high / low < 100:
-        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
         subs = (1, 2, 5) if high / low > 4 else (1, 1.5, 2, 3, 4, 5, 6, 8)
         ax.yaxis.set_major_locator(LogLocator(subs=subs))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
@@ -83,13 +87,18 @@ def _plain(ax):
 
 
 def _caption(run, ensemble, counts):
-    seeds = f"{counts.pop()} seeds" if len(counts) == 1 else f"{min(counts)} to {max(counts)} seeds"
-    text = (f"{run.title or run.path.name}: means over {seeds} against optimizer steps, bands are 95 % intervals "
-            "(Student's t); everything but the workers' covariance is measured on their average")
+    if counts == {1}:
+        seeds = "a single seed has no interval"
+    else:
+        number = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else f"{max(counts)}"
+        seeds = f"means over {number} seeds, bands are 95 % intervals (Student's t)"
+    text = (f"{run.title or run.path.name}: against optimizer steps; {seeds}; everything but the workers' covariance is "
+            "measured on their average")
     if "test_accuracy" in ensemble.observables:
         m = ensemble.observables.index("test_accuracy")
-        ends = [f"{s.name} {100 * s.mean[-1, m]:.2f} ± {100 * intervals.half_width(s, m)[-1]:.2f} %"
-                for s in ensemble.series if np.isfinite(s.mean[-1, m])]
+        ends = [f"{s.name} {100 * s.mean[-1, m]:.2f}" + (f" ± {100 * half:.2f}" if np.isfinite(half) else "") + " %"
+                for s, half in ((s, intervals.half_width(s, m)[-1]) for s in ensemble.series)
+                if np.isfinite(s.mean[-1, m])]
         if ends:
             text += "; test accuracy at the end: " + ", ".join(ends)
     gone = [f"{s.diverged[-1]:.0f} of {s.name}" for s in ensemble.series if s.diverged[-1] > 0]

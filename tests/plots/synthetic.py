@@ -200,6 +200,46 @@ def valley(path, observables=("x0", "trace"), count=1000, off=0.0, rng=None):
     return write(path, _config("", "SGD and Local SGD on the valley", all_series), variables(observables, all_series))
 
 
+TRAINING = ["train_loss", "test_accuracy", "trace", "lambda_max", "local_steps", "worker_divergence", "bytes", "seconds"]
+
+
+def _training(names, base=2, alpha=0.1, seeds=5, rng=None):
+    """Variables of trainings: errors that fall, H that grows, sharpness at every other record."""
+    rng = rng or np.random.default_rng(3)
+    steps = np.linspace(0, 1000, 9)
+    u = steps / steps[-1]
+    all_series = []
+    for i, name in enumerate(names):
+        H = np.full(u.size, 1.0) if i == 0 else np.maximum(base, np.floor((alpha / (0.05 * (1.02 - u))) ** 2))
+        sent = np.concatenate([[0], np.cumsum(np.diff(steps) / H[1:])])
+        mean = np.array([2.3 * np.exp(-4 * u) + 0.05, 0.1 + 0.8 * (1 - np.exp(-6 * u)) + 0.01 * i, 20 + 10 * u - 2 * i * u,
+                         3 + u, H, i * 0.1 * (1.01 - u) * (u > 0), 1e4 * sent, 1e-3 * steps + 1e-3 * sent]).T
+        sd = 0.03 * np.abs(mean) * np.array([1, 0.3, 1, 1, 0, 1, 0, 0])
+        mean = mean + sd / np.sqrt(seeds) * rng.standard_normal(mean.shape)
+        mean[1::2, 2:4] = np.nan
+        s = series(name, 0.05**2 * steps, mean, sd, seeds, workers=4, local_batch=8, local_steps=H[0])
+        all_series.append(s)
+    return variables(TRAINING, all_series)
+
+
+def training(path, names=("parallel", "local, H = 8", "QSR, kept"), **options):
+    config = {"kind": "train", "title": "Training", "train": {"replicas": 5}}
+    return write(path, config, _training(names, **options))
+
+
+def h_base(path, bases=(1, 2, 4, 8), alphas=(0.01, 0.1)):
+    """A sweep of trainings over H_base and alpha."""
+    grid = [(H, a) for H in bases for a in alphas]
+    points = []
+    for H, a in grid:
+        both = _training(["parallel", "local"], H, a)
+        points.append({name: (dims, values[1:] if dims[0] == "series" else values)
+                       for name, (dims, values) in both.items()})
+    config = {"kind": "sweep", "title": "H_base", "figure": "h-base"}
+    coordinates = {"H_base": [float(H) for H, _ in grid], "alpha": [a for _, a in grid]}
+    return write(path, config, stack(points, coordinates))
+
+
 def suite(path, parts):
     """A suite at `path`; parts: {name: function that writes a run at its argument}."""
     write(path, {"kind": "suite", "title": "Headline"}, {"part": (("part",), list(parts))})

@@ -258,6 +258,27 @@ class Look(Scratch):
         self.assertEqual(loader.open_run(path).figure, "sweep")
         self.draw(path)
 
+    def test_trainings_of_one_to_nine_runs(self):
+        for n in (1, 3, 9):
+            path = synthetic.training(self.scratch / f"{n}", [f"a run with the number {i}" for i in range(n)])
+            self.assertEqual(loader.open_run(path).figure, "train")
+            fig, caption = self.draw(path)
+            self.assertEqual(sum(ax.axison for ax in fig.axes), 6 if n > 1 else 5)  # a lone parallel run has no divergence
+            self.assertIn("5 seeds", caption)
+        self.draw(path, observable="test_accuracy")
+        self.draw(path, observable="bytes")
+        self.draw(path, figure="ensemble", observable="train_loss")
+
+    def test_a_training_of_a_single_seed(self):
+        _, caption = self.draw(synthetic.training(self.scratch / "run", seeds=1))
+        self.assertIn("a single seed has no interval", caption)
+
+    def test_h_base(self):
+        fig, _ = self.draw(synthetic.h_base(self.scratch / "run"))
+        self.assertEqual(len(fig.axes), 4)
+        fig, _ = self.draw(synthetic.h_base(self.scratch / "one", alphas=(0.1,)), observable="lambda_max")
+        self.assertEqual(len(fig.axes), 2)
+
     def test_the_check_of_overlaps_sees_one(self):
         fig, ax = style.plt.subplots()
         self.addCleanup(style.plt.close, fig)
@@ -286,6 +307,26 @@ class Content(Scratch):
                           for s in point.iterates for m in point.models_of(s))
         np.testing.assert_allclose(drawn, expected, rtol=1e-12)
         self.assertEqual(len(drawn), 9)
+
+    def test_a_training_is_drawn_against_its_steps_with_its_error(self):
+        path = synthetic.training(self.scratch / "run")
+        (point,) = loader.open_run(path).points
+        fig, caption = self.draw(path)
+        s = point.series[1]
+        line = fig.axes[0].lines[1]
+        np.testing.assert_array_equal(line.get_xdata(), np.linspace(0, 1000, 9))
+        np.testing.assert_allclose(line.get_ydata(), 100 * (1 - s.mean[:, 1]), rtol=1e-12)
+        np.testing.assert_allclose(fig.axes[2].lines[0].get_xdata(), np.linspace(0, 1000, 5))  # every other record
+        self.assertIn(f"{100 * s.mean[-1, 1]:.2f} ± {100 * intervals.half_width(s, 1)[-1]:.2f} %", caption)
+
+    def test_what_h_base_cost_is_on_its_axes(self):
+        path = synthetic.h_base(self.scratch / "run")
+        run = loader.open_run(path)
+        fig, _ = self.draw(path)
+        first = sorted((p for p in run.points if p.coordinates["alpha"] == 0.01), key=lambda p: p.coordinates["H_base"])
+        drawn = fig.axes[0].containers[0].lines[0]
+        np.testing.assert_allclose(drawn.get_xdata(False), [1e-6 * p.series[0].mean[-1, 6] for p in first], rtol=1e-12)
+        np.testing.assert_allclose(drawn.get_ydata(False), [100 * p.series[0].mean[-1, 1] for p in first], rtol=1e-12)
 
     def test_the_delta_method_agrees_with_simulation(self):
         rng = np.random.default_rng(7)

@@ -1,0 +1,348 @@
+#include "slowsde/experiments/train.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "slowsde/experiments/config.hpp"
+#include "slowsde/experiments/experiment.hpp"
+#include "slowsde/experiments/progress.hpp"
+#include "slowsde/experiments/registry.hpp"
+#include "slowsde/experiments/result.hpp"
+#include "slowsde/experiments/sweep.hpp"
+#include "slowsde/experiments/train_plan.hpp"
+#include "slowsde/experiments/train_replica.hpp"
+#include "slowsde/optim/round_plan.hpp"
+#include "slowsde/problems/network_model.hpp"
+#include "slowsde/sde/sharpness.hpp"
+#include "tests/support/tolerance.hpp"
+
+using namespace slowsde;
+
+namespace {
+
+Registry trainings() {
+  Registry registry;
+  registry.add(std::make_shared<TrainExperiment>());
+  registry.add(std::make_shared<Sweep>());
+  for (RuleDescription& rule : sync_rule_catalogue()) registry.add(std::move(rule));
+  return registry;
+}
+
+const std::string mixture = R"(
+kind = "train"
+seed = 4
+data = { name = "gaussian-mixture", classes = 3, dim = 6, separation = 4.0, train = 120, test = 60 }
+network = { hidden = [7], activation = "silu" }
+train = { steps = 50, replicas = 3 }
+measure = { records = 5, gap_samples = 60, trace_products = 12, sharpness_samples = 60 }
+
+[[runs]]
+name = "parallel"
+workers = 4
+local_batch = 5
+exchange = "gradients"
+lr = 0.2
+update = { name = "heavy-ball", momentum = 0.8 }
+
+[[runs]]
+name = "local"
+workers = 4
+local_batch = 5
+lr = { schedule = "cosine", peak = 0.2, end = 0.02 }
+rule = { name = "constant", local_steps = 7 }
+update = { name = "heavy-ball", momentum = 0.8, state = "averaged" }
+)";
+
+struct Ran {
+  Result result;
+  double fraction = 0;
+};
+
+Ran run(const std::string& text, int threads = 1, const std::vector<std::string>& sets = {}) {
+  const Registry registry = trainings();
+  ConfigTable table = ConfigTable::parse(text, "test", sets);
+  Progress progress;
+  RunContext context{registry, progress};
+  context.threads = threads;
+  const Estimate estimate = estimate_experiment(table, context);
+  table.finish();
+  progress.start(estimate.work);
+  Ran ran;
+  ran.result = run_experiment(table, context);
+  ran.fraction = progress.fraction();
+  ran.result.check();
+  return ran;
+}
+
+TrainPlan plan_of(const std::string& text, const std::vector<std::string>& sets = {}) {
+  const Registry registry = trainings();
+  ConfigTable table = ConfigTable::parse(text, "test", sets);
+  return read_train_plan(table, registry);
+}
+
+std::size_t index_of(const Result& result, const std::string& observable) {
+  const auto& names = result.text_variable("observable").data;
+  return static_cast<std::size_t>(std::find(names.begin(), names.end(), observable) - names.begin());
+}
+
+/// variable(series, time, observable)
+double at(const Result& result, const std::string& variable, std::size_t series, std::size_t time,
+          const std::string& observable) {
+  const std::size_t T = result.dims.at("time"), M = result.dims.at("observable");
+  return result.variable(variable).data[(series * T + time) * M + index_of(result, observable)];
+}
+
+double at(const Result& result, const std::string& variable, std::size_t series, std::size_t time) {
+  return result.variable(variable).data[series * result.dims.at("time") + time];
+}
+
+std::string refusal(const std::vector<std::string>& sets) {
+  try {
+    plan_of(mixture, sets);
+  } catch (const ConfigError& e) {
+    return e.what();
+  }
+  return "accepted";
+}
+
+}  // namespace
+
+TEST_CASE("a training leaves the means over its seeds, and counts what it sent") {
+  const auto [result, fraction] = run(mixture);
+  CHECK(test::near(fraction, 1, 1e-12));  // the estimate's work is what the run added
+  CHECK(result.dims.at("series") == 2);
+  CHECK(result.dims.at("time") == 5);
+  CHECK(result.replicas == 6);
+  CHECK(result.diverged == 0);
+  const TrainPlan plan = plan_of(mixture);
+  const auto d = static_cast<double>(plan.network->dim());
+  CHECK(d == 6 * 7 + 7 + 7 * 3 + 3);
+
+  // 50 steps: parallel at 0, 13, 25, 38, 50; rounds of 7 end at 14, 28, 42, 49, 50
+  const std::vector<double> steps = {0, 13, 25, 38, 50, 0, 14, 28, 42, 50},
+                            rounds = {0, 13, 25, 38, 50, 0, 2, 4, 6, 8};
+  CHECK(result.variable("steps").data == steps);
+  for (std::size_t i = 0; i < 10; ++i) {
+    CHECK(at(result, "mean", i / 5, i % 5, "rounds") == rounds[i]);
+    // heavy-ball buffers travel with the parameters where they are averaged
+    CHECK(at(result, "mean", i / 5, i % 5, "bytes") == rounds[i] * 1.5 * d * 4 * (i < 5 ? 1 : 2));
+    CHECK(at(result, "se", i / 5, i % 5, "rounds") == 0);
+    CHECK(at(result, "count", i / 5, i % 5) == 3);
+  }
+  CHECK(result.variable("communication").data == std::vector<double>{1, 8.0 / 50});
+  CHECK(at(result, "mean", 1, 4, "local_steps") == 1);  // 50 mod 7
+  CHECK(at(result, "mean", 1, 1, "local_steps") == 7);
+  CHECK(test::near_relative(at(result, "t", 0, 4), 50 * 0.04, 1e-14));
+
+  for (std::size_t s = 0; s < 2; ++s) {
+    CHECK(at(result, "mean", s, 4, "train_loss") < 0.5 * at(result, "mean", s, 0, "train_loss"));
+    CHECK(at(result, "mean", s, 4, "test_accuracy") > 0.9);
+    CHECK(at(result, "se", s, 4, "train_loss") > 0);
+    CHECK(at(result, "mean", s, 4, "trace") > 0);
+    CHECK(at(result, "mean", s, 4, "lambda_max") < at(result, "mean", s, 4, "trace") * 1.2);
+    CHECK(std::isnan(at(result, "mean", s, 0, "batch_loss")));  // no batch yet
+    CHECK(at(result, "mean", s, 0, "average_gap") == 0);
+    CHECK(std::isnan(at(result, "mean", s, 0, "seconds")));  // no cost model
+  }
+  CHECK(at(result, "mean", 0, 3, "worker_divergence") == 0);
+  CHECK(at(result, "mean", 1, 3, "worker_divergence") > 0);
+  CHECK(at(result, "mean", 1, 3, "divergence_top_share") >= 1.0 / 3);
+  CHECK(at(result, "mean", 1, 3, "divergence_top_share") <= 1);
+  // all starts are paired
+  CHECK(at(result, "mean", 0, 0, "train_loss") == at(result, "mean", 1, 0, "train_loss"));
+  const auto& last = result.variable("final_sample").data;
+  const std::size_t M = result.dims.at("observable"), loss = index_of(result, "train_loss");
+  CHECK(test::near_relative((last[loss * 3] + last[loss * 3 + 1] + last[loss * 3 + 2]) / 3,
+                            at(result, "mean", 0, 4, "train_loss"), 1e-12));
+  CHECK(last.size() == 2 * M * 3);
+  CHECK(result.summary.find("local") != std::string::npos);
+  CHECK(result.summary.find("±") != std::string::npos);
+}
+
+TEST_CASE("the result has the same bits for any number of threads") {
+  const Result one = run(mixture, 1).result;
+  for (const int threads : {2, 3, 9}) {
+    const Result other = run(mixture, threads).result;
+    for (const Variable& v : one.variables) {
+      CAPTURE(v.name);
+      const std::vector<double>& w = other.variable(v.name).data;
+      bool same = v.data.size() == w.size();
+      for (std::size_t i = 0; same && i < w.size(); ++i)
+        same = std::bit_cast<std::uint64_t>(v.data[i]) == std::bit_cast<std::uint64_t>(w[i]);
+      CHECK(same);
+    }
+  }
+}
+
+TEST_CASE("a replica's values do not depend on how many there are, nor a run's on its neighbours") {
+  const Result three = run(mixture).result, one = run(mixture, 1, {"train.replicas=1"}).result;
+  const std::size_t M = three.dims.at("observable");
+  std::size_t compared = 0;
+  for (std::size_t s = 0; s < 2; ++s)
+    for (std::size_t m = 0; m < M; ++m) {
+      const double x = three.variable("final_sample").data[(s * M + m) * 3];
+      const double y = one.variable("final_sample").data[s * M + m];
+      if (std::isnan(x)) continue;  // seconds
+      CHECK(x == y);
+      ++compared;
+    }
+  CHECK(compared == 2 * (M - 1));
+}
+
+TEST_CASE("trace, largest eigenvalue and spectrum are those of the Hessian at the average") {
+  // With 3d products Hutch++ spans everything, and with d Lanczos steps the quadrature's trace is
+  // Hutchinson's.
+  for (const char* loss : {"cross-entropy", "squared"}) {
+    const TrainPlan plan =
+        plan_of(mixture, {std::string("network.loss=") + loss, "measure.trace_products=300", "precision=f64",
+                          "measure.spectrum_at=[0.0, 1.0]", "measure.spectrum_probes=3"});
+    const TrainedReplica trained = train_replica(plan, plan.runs[1], 4, 2, 1, [](double) {});
+    const std::vector<double> theta0 = plan.start(4, 2);
+    const Eigen::VectorXd theta = Eigen::Map<const Eigen::VectorXd>(theta0.data(), plan.network->dim());
+    std::vector<int> first(60);
+    for (int i = 0; i < 60; ++i) first[static_cast<std::size_t>(i)] = i;
+    const ClassificationData data = subset(plan.data.train, first);
+    const NetworkModel squares(*plan.network, regression(data));
+    const ClassificationModel entropy(*plan.network, {data.x.begin(), data.x.end()}, data.labels);
+    const HessianVectorProduct H = [&](const Eigen::VectorXd& u, Eigen::VectorXd& out) {
+      plan.loss == LossKind::squared ? squares.hessian_vector_product(theta, u, out)
+                                     : entropy.hessian_vector_product(theta, u, out);
+    };
+    const Eigen::VectorXd lambda = spectrum(H, plan.network->dim());
+    const auto& names = plan.observables;
+    const auto value = [&](const char* name) {
+      return trained
+          .values[static_cast<std::size_t>(std::find(names.begin(), names.end(), name) - names.begin())];
+    };
+    CHECK(test::near_relative(value("trace"), lambda.sum(), 1e-9));
+    CHECK(test::near_relative(value("lambda_max"), lambda.maxCoeff(), 1e-3));
+    const auto nodes = static_cast<std::size_t>(spectrum_nodes(plan));
+    for (std::size_t t = 0; t < 2; ++t) {
+      double weight = 0, trace = 0, top = -1e300;
+      for (std::size_t j = t * nodes; j < (t + 1) * nodes; ++j) {
+        if (std::isnan(trained.nodes[j])) continue;
+        weight += trained.weights[j];
+        trace += trained.weights[j] * trained.nodes[j];
+        top = std::max(top, trained.nodes[j]);
+      }
+      CHECK(test::near_relative(weight, plan.network->dim(), 1e-9));
+      if (t > 0) continue;
+      CHECK(test::near_relative(top, lambda.maxCoeff(), 1e-3));
+      CHECK(std::abs(trace - lambda.sum()) <= 5 * std::sqrt(2.0 / 3) * lambda.norm());  // three probes
+    }
+  }
+}
+
+TEST_CASE("the gap of the average is L(mean) - mean L of the workers: zero where they are one") {
+  const auto result = run(mixture, 1, {"train.replicas=1"}).result;
+  for (std::size_t p = 1; p < 5; ++p) {
+    CHECK(std::abs(at(result, "mean", 0, p, "average_gap")) <= 1e-6);  // a round of one step, one θ
+    CHECK(at(result, "mean", 1, p, "average_gap") != 0);
+  }
+  // one worker: its average is itself
+  const auto alone = run(mixture, 1, {"train.replicas=1", "runs.local.workers=1"}).result;
+  for (std::size_t p = 1; p < 5; ++p) {
+    CHECK(at(alone, "mean", 1, p, "average_gap") == 0);
+    CHECK(at(alone, "mean", 1, p, "bytes") == 0);
+  }
+}
+
+TEST_CASE("an epoch is as many steps as its batches fill, and the learning rate ends with the training") {
+  const std::string by_epochs = std::string(mixture).replace(mixture.find("steps = 50"), 10, "epochs = 2.5");
+  const TrainPlan plan = plan_of(by_epochs);
+  CHECK(plan.runs[0].trainer.total_steps == 15);  // 120 samples, 20 a step
+  CHECK(plan.runs[1].trainer.lr.params().total_steps == 15);
+  CHECK(plan_of(by_epochs, {"runs.local.local_batch=10"}).runs[1].trainer.total_steps == 8);
+  CHECK(plan_of(mixture).runs[1].trainer.total_steps == 50);
+}
+
+TEST_CASE(
+    "H counts optimizer steps: rounds and slow time are those of the plan of rounds, whatever the "
+    "optimizer") {
+  const TrainPlan plan =
+      plan_of(mixture, {"runs.local.update.name=adamw", "train.steps=333", "runs.local.rule.name=qsr",
+                        "runs.local.rule.alpha=0.5", "runs.local.rule.base_steps=3"});
+  const TrainRun& run = plan.runs[1];
+  const RoundCounts counts = count_rounds(run.trainer.lr, *run.trainer.rule, 333);
+  CHECK(run.points.back().rounds == counts.rounds);
+  CHECK(run.points.back().steps == 333);
+  CHECK(run.points.back().t == counts.slow_time);
+  CHECK(counts.rounds < 60);
+}
+
+TEST_CASE("wall clock is the cost model's: steps computed, averages sent") {
+  const TrainPlan plan = plan_of(mixture + R"(
+[cost]
+gbps = 1
+step_seconds = 0.01
+latency = 0.002
+)");
+  const double d = plan.network->dim();
+  // K = 4: 2(K−1) messages, 2(K−1)/K of the bytes; parameters and buffers
+  const double average = 6 * 0.002 + 8 * 1.5 * 2 * d * 4 / 1e9;
+  CHECK(test::near_relative(plan.runs[1].points.back().seconds, 50 * 0.01 + 8 * average, 1e-12));
+}
+
+TEST_CASE("replicas that diverge are counted and left out") {
+  const auto [result, fraction] = run(mixture, 2, {"runs.parallel.lr=1e6", "network.loss=squared"});
+  CHECK(test::near(fraction, 1, 1e-12));
+  CHECK(result.diverged == 3);
+  CHECK(result.diverged_series == std::vector<std::string>{"parallel"});
+  CHECK(result.warnings.size() == 1);
+  CHECK(at(result, "count", 0, 4) == 0);
+  CHECK(at(result, "diverged", 0, 4) == 3);
+  CHECK(std::isnan(at(result, "mean", 0, 4, "train_loss")));
+  CHECK(at(result, "count", 0, 0) == 3);  // the start was fine
+  CHECK(at(result, "count", 1, 4) == 3);
+}
+
+TEST_CASE("a sweep over a rule's keys stacks trainings") {
+  const std::string base =
+      std::string(mixture).replace(mixture.find("kind = \"train\""), 14, "kind = \"sweep\"") + R"(
+[sweep]
+experiment = "train"
+seeds = "same"
+[[sweep.over]]
+key = "runs.local.rule.local_steps"
+name = "H"
+values = [1, 25]
+)";
+  const Result result = run(base, 1, {"train.replicas=1"}).result;
+  CHECK(result.dims.at("point") == 2);
+  CHECK(result.variable("H").data == std::vector<double>{1, 25});
+  CHECK(result.variable("communication").data == std::vector<double>{1, 1, 1, 2.0 / 50});
+}
+
+TEST_CASE("an estimate asks for the measured seconds only where it may") {
+  const Registry registry = trainings();
+  Progress progress;
+  RunContext context{registry, progress};
+  for (const bool measure : {false, true}) {
+    ConfigTable table = ConfigTable::parse(mixture, "test");
+    context.measure = measure;
+    const Estimate estimate = estimate_experiment(table, context);
+    CHECK((estimate.seconds > 0) == measure);
+    CHECK(estimate.bytes > 0);
+    CHECK(estimate.notes.size() == 2);
+    table.finish();
+  }
+}
+
+TEST_CASE("what cannot be trained is refused at its key") {
+  CHECK(refusal({"runs.parallel.rule.name=constant", "runs.parallel.rule.local_steps=2"}).find("parallel") !=
+        std::string::npos);
+  CHECK(refusal({"runs.local.update.momentum=1.5"}).find("momentum < 1") != std::string::npos);
+  CHECK(refusal({"runs.local.update.name=adamm"}).find("adamw") != std::string::npos);
+  CHECK(refusal({"runs.local.workers=50"}).find("test") != std::string::npos);  // 250 samples a step of 120
+  CHECK(refusal({"runs.local.name=parallel"}).find("taken") != std::string::npos);
+  CHECK(refusal({"train.epochs=2"}).find("either") != std::string::npos);
+  CHECK(refusal({"measure.gap_samples=500"}).find("gap_samples") != std::string::npos);
+  CHECK(refusal({"measure.spectrum_at=[2.0]"}).find("fractions") != std::string::npos);
+  CHECK(refusal({"network.init_gain=[1.0]"}).find("init_gain") != std::string::npos);
+}
