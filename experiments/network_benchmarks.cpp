@@ -157,7 +157,7 @@ std::string peer_note(const std::string& loop, const char* unit, const Peer& pee
 }
 
 std::vector<BenchmarkRow> w3(int threads) {
-  constexpr int n = 4096;
+  constexpr int n = 2048;
   W3Workload w;
   const Network network = mlp_network(w.widths);
   const Eigen::VectorXd start = network.initial_parameters(seed);

@@ -18,8 +18,8 @@ class Workload:
         if folder:
             theta, x, labels, samples = (peer.load(folder, name) for name in ("theta", "x", "labels", "samples"))
         else:
-            theta, x, labels = peer.drawn(4096)
-            samples = np.random.default_rng(2).integers(4096, size=(STEPS, K, BATCH))
+            theta, x, labels = peer.drawn(2048)
+            samples = np.random.default_rng(2).integers(2048, size=(STEPS, K, BATCH))
         self.start = [(torch.from_numpy(w.copy()), torch.from_numpy(b.copy())) for w, b in peer.split(theta)]
         self.x = torch.from_numpy(x)
         self.labels = torch.from_numpy(labels.astype(np.int64))
