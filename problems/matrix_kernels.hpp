@@ -62,6 +62,7 @@ struct Product {
   const V* a = nullptr;
   V* out = nullptr;
   bool add = false;  ///< to what `out` holds
+  Weights bias{};    ///< else to this, where it is not null
 };
 
 /// Which strides are known: of a dense layer forwards term_weights = 1, backwards row_weights = 1; both have
@@ -79,6 +80,11 @@ __attribute__((noinline)) void product_block(const Product<V, Weights>& p, int r
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
       for (int c = 0; c < C; ++c) sum[r][c] = out[r * out_step + c];
+  } else if (p.bias) {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+      for (int c = 0; c < C; ++c) sum[r][c] = p.bias.at(row + r, column + c);
   } else {
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r)
@@ -130,7 +136,8 @@ void product(const Product<V, Weights>& p) {
   if constexpr (lane_count < V >> 1) {
     for (; column + 4 <= p.columns; column += 4) product_columns<Kind, 6, 4>(p, column);
   }
-  for (; column < p.columns; ++column) product_columns<Kind, 8, 1>(p, column);
+  constexpr int rows = Kind == ProductKind::dense_transposed ? 16 : 8;
+  for (; column < p.columns; ++column) product_columns<Kind, rows, 1>(p, column);
 }
 
 // Sums over the lanes of packs, in a fixed tree.

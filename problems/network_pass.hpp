@@ -179,47 +179,48 @@ class NetworkPass {
       if (theta.direction[j - 1] && x[k - j]) visit(theta.direction[j - 1], x[k - j]);
   }
 
-  /// out_k (+)= Σ_j θ_j x_{k−j} over one list of taps.
+  /// out_k (+)= Σ_j θ_j x_{k−j} over one list of taps; where nothing is added, coefficient 0 starts at the
+  /// bias (bias ≥ 0: its place in θ_0).
   template <detail::ProductKind Kind, class Shape>
   void products(const Parameters& theta, const Network::Step& step, Shape shape, const LinearTaps::Tap* taps,
-                int count, const Coefficients& x, const Coefficients& out, int k, int position,
-                bool add) const {
+                int count, const Coefficients& x, const Coefficients& out, int k, int position, bool add,
+                int bias = -1) const {
     const std::ptrdiff_t offset = static_cast<std::ptrdiff_t>(position) * columns_;
+    bool started = add;
     over_terms(theta, x, k, [&](const auto& weights, const V* a) {
-      const auto own = weights.from(step.offset);
-      detail::Product<V, std::decay_t<decltype(own)>> p{.w = own,
-                                                        .taps = taps,
-                                                        .tap_count = count,
-                                                        .columns = columns_,
-                                                        .a = a,
-                                                        .out = out[k] + offset,
-                                                        .add = add};
+      using Weights = std::decay_t<decltype(weights)>;
+      detail::Product<V, Weights> p{.w = weights.from(step.offset),
+                                    .taps = taps,
+                                    .tap_count = count,
+                                    .columns = columns_,
+                                    .a = a,
+                                    .out = out[k] + offset,
+                                    .add = started};
+      if constexpr (std::is_same_v<Weights, detail::SharedWeights<V, W>>) {
+        if (bias >= 0 && k == 0) p.bias = weights.from(bias);
+      }
       shape(p);
       detail::product<Kind>(p);
-      add = true;
+      started = true;
     });
-    if (add) return;
+    if (started) return;
     for (int r = 0; r < step.channels_out; ++r)
       std::fill_n(out[k] + r * (packs(step.out.size()) / step.channels_out) + offset, columns_, V(0.0));
   }
 
-  /// out_k = the bias' coefficient k; false if there is none, and `out` is as it was.
+  /// out_k = the bias' coefficient k ≥ 1; false if that is zero, and `out` is as it was.
   bool fill_bias(const Parameters& theta, const Network::Step& step, const Coefficients& out, int k) const {
-    if (step.parameters == step.weights) return false;
-    const auto fill = [&](const auto& bias) {
-      const int positions = step.out.positions();
+    if constexpr (N > 0) {
+      if (step.parameters == step.weights || k == 0 || !theta.direction[k - 1]) return false;
+      const Direction bias = theta.direction[k - 1].from(step.offset + step.weights);
       V* entry = out[k];
       for (int r = 0; r < step.channels_out; ++r)
-        for (int p = 0; p < positions; ++p)
+        for (int p = 0; p < step.out.positions(); ++p)
           for (int c = 0; c < columns_; ++c) *entry++ = bias.at(r, c);
-    };
-    if (k == 0) {
-      fill(theta.base.from(step.offset + step.weights));
+      return true;
     } else {
-      if (!theta.direction[k - 1]) return false;
-      fill(theta.direction[k - 1].from(step.offset + step.weights));
+      return false;
     }
-    return true;
   }
 
   template <int First>
@@ -237,16 +238,18 @@ class NetworkPass {
       p.term_features = in_positions;
       p.row_features = out_positions;
     };
+    const int bias = step.parameters > step.weights ? step.offset + step.weights : -1;
     for (int k = First; k <= N; ++k) {
       const bool biased = fill_bias(theta, step, place.out, k);
       if (dense(step)) {
-        products<detail::ProductKind::dense>(theta, step, shape, nullptr, 0, x, place.out, k, 0, biased);
+        products<detail::ProductKind::dense>(theta, step, shape, nullptr, 0, x, place.out, k, 0, biased,
+                                             bias);
         continue;
       }
       for (int p = 0; p < out_positions; ++p) {
         const int first = taps.from_output_begin[p], count = taps.from_output_begin[p + 1] - first;
         products<detail::ProductKind::convolution>(theta, step, shape, taps.from_output.data() + first, count,
-                                                   x, place.out, k, p, biased);
+                                                   x, place.out, k, p, biased, bias);
       }
     }
   }

@@ -150,6 +150,30 @@ SLOWSDE_INLINE void radius_of(Pack<Real, W> (&u)[Chains]) {
   SLOWSDE_EACH(g, Chains) u[g] = u[g] * root[g];
 }
 
+/// x[g] ← tanh x[g]; see `tanh`.
+template <class Real, int W, int Chains>
+SLOWSDE_INLINE void tanh_of(Pack<Real, W> (&x)[Chains]) {
+  using P = Pack<Real, W>;
+  using F = Float<Real>;
+  using Ints = IntVector<Real, W>;
+  P y[Chains], n[Chains], r[Chains], p[Chains];
+  SLOWSDE_EACH(g, Chains) {
+    y[g] = min(abs(x[g]) * P(2.0), P(44.0));
+    n[g] = fma(y[g], P(1.4426950408889634), P(F::round_magic)) - P(F::round_magic);
+    r[g] = fma(n[g], P(-F::ln2_low), fma(n[g], P(-F::ln2_high), y[g]));
+  }
+  constexpr auto series = inverse_factorials<F::exp_terms - 1>(1, 1, false);
+  horner(r, series, p);
+  SLOWSDE_EACH(g, Chains) {
+    // e^y − 1 = 2^n(e^r − 1) + (2^n − 1): both terms have the same sign or the second vanishes.
+    const Ints k = __builtin_convertvector(n[g].v, Ints);
+    const P two_n = bits_as<typename P::Vector>((k + F::bias) << F::mantissa);
+    const P q = fma(two_n, r[g] * p[g], two_n - P(1.0));
+    const P magnitude = q / (q + P(2.0));
+    x[g] = select(x[g] == x[g], select(x[g] < P(0.0), -magnitude, magnitude), x[g]);
+  }
+}
+
 }  // namespace detail
 
 /// 1/√x for positive normal x; a large finite number at 0, so that x·rsqrt(x) is 0 there. Newton's iteration
@@ -239,21 +263,9 @@ SLOWSDE_INLINE Pack<Real, W> cos(Pack<Real, W> x) {
 /// tanh x = sign(x)·q/(q + 2) with q = e^{2|x|} − 1, computed without cancellation. Error ≤ 3 ulp.
 template <class Real, int W>
 SLOWSDE_INLINE Pack<Real, W> tanh(Pack<Real, W> x) {
-  using P = Pack<Real, W>;
-  using F = detail::Float<Real>;
-  using Ints = detail::IntVector<Real, W>;
-  const P y = min(abs(x) * P(2.0), P(44.0));
-  // e^y − 1 = 2^n(e^r − 1) + (2^n − 1): both terms have the same sign or the second vanishes.
-  const P n = fma(y, P(1.4426950408889634), P(F::round_magic)) - P(F::round_magic);
-  const P r = fma(n, P(-F::ln2_low), fma(n, P(-F::ln2_high), y));
-  constexpr auto series = detail::inverse_factorials<F::exp_terms - 1>(1, 1, false);
-  const P exp_minus_1 = r * detail::horner(r, series);
-  const Ints k = __builtin_convertvector(n.v, Ints);
-  const P two_n = detail::bits_as<typename P::Vector>((k + F::bias) << F::mantissa);
-  const P q = fma(two_n, exp_minus_1, two_n - P(1.0));
-  const P magnitude = q / (q + P(2.0));
-  const P result = select(x < P(0.0), -magnitude, magnitude);
-  return select(x == x, result, x);
+  Pack<Real, W> y[1] = {x};
+  detail::tanh_of(y);
+  return y[0];
 }
 
 /// x^n by repeated squaring; the exponent is the same in all lanes.

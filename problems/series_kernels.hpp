@@ -112,6 +112,21 @@ SLOWSDE_INLINE void silu_series(const std::array<V, M>& z, std::array<V, M>& a, 
   }
 }
 
+/// a = tanh z, four packs at a time: one alone would wait for the latency of every step.
+template <class V>
+SLOWSDE_INLINE void tanh_all(std::ptrdiff_t count, const V* z, V* a) {
+  using std::tanh;
+  std::ptrdiff_t i = 0;
+  if constexpr (lane_count < V >> 1) {
+    for (; i + 4 <= count; i += 4) {
+      V x[4] = {z[i], z[i + 1], z[i + 2], z[i + 3]};
+      tanh_of(x);
+      for (int g = 0; g < 4; ++g) a[i + g] = x[g];
+    }
+  }
+  for (; i < count; ++i) a[i] = tanh(z[i]);
+}
+
 /// a = φ(z) for coefficients First … N; z and a may be the same matrices. p: for SiLU only.
 template <int First, class V, int N>
 void activate(Activation activation, std::ptrdiff_t count, const Coefficients<V*, N>& z,
@@ -127,6 +142,10 @@ void activate(Activation activation, std::ptrdiff_t count, const Coefficients<V*
   };
   switch (activation) {
     case Activation::tanh:
+      if constexpr (N == 0) {
+        tanh_all(count, z[0], a[0]);
+        break;
+      }
       over([&](std::ptrdiff_t, const auto& x, auto& y)
                __attribute__((always_inline)) { tanh_series<First>(x, y); });
       break;
