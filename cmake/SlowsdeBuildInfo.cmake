@@ -16,6 +16,8 @@ file(CONFIGURE OUTPUT ${generated}/slowsde_build_info.hpp @ONLY CONTENT [=[
 #define SLOWSDE_FLAGS "@flags@"
 #define SLOWSDE_INSTALLED_PLOTS "@CMAKE_INSTALL_FULL_DATADIR@/slowsde/plots"
 #define SLOWSDE_SOURCE_PLOTS "@PROJECT_SOURCE_DIR@/plots"
+#define SLOWSDE_INSTALLED_PEERS "@CMAKE_INSTALL_FULL_DATADIR@/slowsde/peers"
+#define SLOWSDE_SOURCE_PEERS "@PROJECT_SOURCE_DIR@/bench/peers"
 ]=])
 
 add_custom_target(slowsde_git_hash

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "slowsde/experiments/benchmark_window.hpp"
 #include "slowsde/optim/local_sgd.hpp"
 #include "slowsde/problems/valley.hpp"
 #include "slowsde/sde/parallel.hpp"
@@ -17,10 +19,6 @@ namespace slowsde {
 namespace {
 
 constexpr int workers = 8, local_steps = 100, steps = 2000;
-
-double seconds_since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
 
 template <class Real>
 W1Measurement simulate(int replicas, int threads) {
@@ -46,9 +44,8 @@ W1Measurement simulate(int replicas, int threads) {
   return {seconds_since(begin), all.mean, all.standard_error()};
 }
 
-/// Normals alone, which no version of W1 can do without: its floor.
 template <class Real>
-double normals_alone(std::uint64_t count, int threads) {
+double generate_normals(std::uint64_t count, int threads) {
   constexpr int W = native_width<Real>, chains = sizeof(Real) == 8 ? 4 : 2,
                 per_block = normals_per_block<Real>;
   const auto begin = std::chrono::steady_clock::now();
@@ -92,8 +89,7 @@ std::vector<BenchmarkRow> w1(int threads) {
       if (k == 0 || a.seconds < packs.seconds) packs = a;
       if (k == 0 || b.seconds < plain.seconds) plain = b;
       const auto count = static_cast<std::uint64_t>(work * replicas);
-      normals = std::max(
-          normals, single ? normals_alone<float>(count, threads) : normals_alone<double>(count, threads));
+      normals = std::max(normals, normals_alone(single, count, threads));
     }
     const std::string precision = single ? "f32" : "f64";
     const double rate = work * replicas / packs.seconds, plain_rate = work * plain_replicas / plain.seconds;
@@ -111,12 +107,19 @@ std::vector<BenchmarkRow> w1(int threads) {
 
 }  // namespace
 
+double normals_alone(bool single_precision, std::uint64_t count, int threads) {
+  return single_precision ? generate_normals<float>(count, threads)
+                          : generate_normals<double>(count, threads);
+}
+
 W1Measurement w1_packs(bool single_precision, int replicas, int threads) {
   return single_precision ? simulate<float>(replicas, threads) : simulate<double>(replicas, threads);
 }
 
 void add_benchmarks(Registry& registry) {
   registry.benchmarks.add("w1", "Local SGD on the valley with label noise, beside a plain loop", w1);
+  add_sde_benchmarks(registry);
+  add_network_benchmarks(registry);
 }
 
 }  // namespace slowsde

@@ -61,10 +61,15 @@ BuildInfo build_info() {
 #endif
   std::error_code unknown;
   const fs::path program = fs::read_symlink("/proc/self/exe", unknown);
-  if (!unknown)
-    info.plot_folders.push_back((program.parent_path().parent_path() / "share/slowsde/plots").string());
+  if (!unknown) {
+    const fs::path share = program.parent_path().parent_path() / "share/slowsde";
+    info.plot_folders.push_back((share / "plots").string());
+    info.peer_folders.push_back((share / "peers").string());
+  }
   info.plot_folders.push_back(SLOWSDE_INSTALLED_PLOTS);
   info.plot_folders.push_back(SLOWSDE_SOURCE_PLOTS);
+  info.peer_folders.push_back(SLOWSDE_INSTALLED_PEERS);
+  info.peer_folders.push_back(SLOWSDE_SOURCE_PEERS);
   return info;
 }
 

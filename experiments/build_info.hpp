@@ -17,6 +17,7 @@ struct BuildInfo {
   bool cuda = false, mpi = false, nccl = false;
   std::vector<std::string>
       plot_folders;  ///< where plot.py may lie: installed beside the program, installed, source
+  std::vector<std::string> peer_folders;  ///< the same for the peers of `slowsde bench`
 };
 
 BuildInfo build_info();

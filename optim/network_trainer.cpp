@@ -58,17 +58,18 @@ NetworkTrainer<Real>::NetworkTrainer(const TrainerParams& params, const std::vec
     : params_((params.check(), params)),
       d_(start.size()),
       vectors_(static_cast<std::size_t>(params.update->state_vectors())),
+      row_((d_ + 64 / sizeof(Real) - 1) / (64 / sizeof(Real)) * (64 / sizeof(Real))),
       team_(std::min(threads, params.workers)) {
   if (start.empty()) throw std::invalid_argument("trainer: d >= 1 is violated by 0");
   const auto K = static_cast<std::size_t>(params.workers), team = static_cast<std::size_t>(team_.size());
   const bool shared = params.exchange == Exchange::gradients;
   for (const double x : start) state_.theta.push_back(static_cast<Real>(x));
   state_.buffers.assign((shared ? 1 : K) * vectors_ * d_, Real{0});
-  workers_.resize(K * d_);
-  gradients_.resize((shared ? 1 : team) * d_);
+  workers_.resize(K * row_);
+  gradients_.resize((shared ? 1 : team) * row_);
   losses_.resize(K);
   for (std::size_t k = 0; k < K; ++k)
-    view_.push_back(shared ? state_.theta.data() : workers_.data() + k * d_);
+    view_.push_back(shared ? state_.theta.data() : workers_.data() + k * row_);
   for (std::size_t member = 0; member < team; ++member) oracles_.push_back(oracle());
 }
 
@@ -143,10 +144,10 @@ typename NetworkTrainer<Real>::Range NetworkTrainer<Real>::workers_of(int member
 template <class Real>
 void NetworkTrainer<Real>::local_steps(int member, std::int64_t H) {
   GradientOracle<Real>& oracle = *oracles_[static_cast<std::size_t>(member)];
-  Real* g = gradients_.data() + static_cast<std::size_t>(member) * d_;
+  Real* g = gradients_.data() + static_cast<std::size_t>(member) * row_;
   const Range own = workers_of(member);
   for (std::size_t w = own.begin; w < own.end; ++w) {
-    Real* theta = workers_.data() + w * d_;
+    Real* theta = workers_.data() + w * row_;
     Real* state = state_.buffers.data() + w * vectors_ * d_;
     std::copy(state_.theta.begin(), state_.theta.end(), theta);
     double loss = 0;
@@ -163,7 +164,7 @@ template <class Real>
 void NetworkTrainer<Real>::average(int member) {
   const int K = params_.workers;
   const auto [begin, end] = components(member);
-  mean_of_rows(workers_.data(), K, d_, begin, end, state_.theta.data());
+  mean_of_rows(workers_.data(), K, row_, begin, end, state_.theta.data());
   const std::size_t stride = vectors_ * d_;
   Real* buffers = state_.buffers.data();
   for (std::size_t v = 0; v < vectors_; ++v) {
@@ -184,13 +185,13 @@ void NetworkTrainer<Real>::shared_gradients(int member) {
   const Range own = workers_of(member);
   for (std::size_t w = own.begin; w < own.end; ++w)
     losses_[w] =
-        oracle.gradient(static_cast<int>(w), state_.step, state_.theta.data(), workers_.data() + w * d_);
+        oracle.gradient(static_cast<int>(w), state_.step, state_.theta.data(), workers_.data() + w * row_);
 }
 
 template <class Real>
 void NetworkTrainer<Real>::shared_step(int member) {
   const auto [begin, end] = components(member);
-  mean_of_rows(workers_.data(), params_.workers, d_, begin, end, gradients_.data());
+  mean_of_rows(workers_.data(), params_.workers, row_, begin, end, gradients_.data());
   params_.update->step(params_.lr(state_.step), state_.buffer_steps + 1, end - begin,
                        gradients_.data() + begin, state_.theta.data() + begin, state_.buffers.data() + begin,
                        d_);

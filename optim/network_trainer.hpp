@@ -2,6 +2,7 @@
 // learning-rate schedule, on gradients that come from outside.
 #pragma once
 
+#include <Eigen/Core>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -133,9 +134,12 @@ class NetworkTrainer {
   TrainerParams params_;
   std::size_t d_, vectors_;
   TrainerState<Real> state_;
-  std::vector<Real> workers_;      // (K × d): θ_k, or the gradients that are averaged
+  // Rows of whole 64-byte packs from a boundary on: a pack across two cache lines costs twice.
+  using Rows = std::vector<Real, Eigen::aligned_allocator<Real>>;
+  std::size_t row_;                // ≥ d, of workers_ and gradients_
+  Rows workers_;                   // (K × row): θ_k, or the gradients that are averaged
   std::vector<const Real*> view_;  // (K)
-  std::vector<Real> gradients_;    // (threads × d), or the mean gradient
+  Rows gradients_;                 // (threads × row), or the mean gradient
   std::vector<double> losses_;     // (K): Σ over the round
   std::vector<std::unique_ptr<GradientOracle<Real>>> oracles_;
   ThreadTeam team_;

@@ -1,0 +1,302 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "slowsde/experiments/benchmark_window.hpp"
+#include "slowsde/experiments/benchmarks.hpp"
+#include "slowsde/experiments/errors.hpp"
+#include "slowsde/experiments/peer.hpp"
+#include "slowsde/optim/network_oracle.hpp"
+#include "slowsde/problems/network_derivatives.hpp"
+#include "slowsde/problems/random_address.hpp"
+#include "slowsde/sde/parallel.hpp"
+
+namespace slowsde {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t seed = 1;
+constexpr int rounds = 5;
+constexpr double window = 0.3;  // seconds
+
+/// A folder that goes away with its owner.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string name = (fs::temp_directory_path() / "slowsde-bench-XXXXXX").string();
+    if (!mkdtemp(name.data())) throw IoError("can not make a folder like " + name);
+    path_ = name;
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  std::string path() const { return path_.string(); }
+
+  /// NAME.npy of a float or int array.
+  template <class T>
+  void write(const std::string& name, const std::vector<T>& values, const std::vector<std::size_t>& shape) {
+    static_assert(sizeof(T) == 4);
+    std::string sizes;
+    for (const std::size_t size : shape) sizes += std::to_string(size) + ", ";
+    std::string header = fmt::format("{{'descr': '<{}', 'fortran_order': False, 'shape': ({}), }}",
+                                     std::is_integral_v<T> ? "i4" : "f4", sizes);
+    header += std::string(63 - (10 + header.size()) % 64, ' ') + '\n';
+    const auto length = static_cast<std::uint16_t>(header.size());
+    std::ofstream file(path_ / (name + ".npy"), std::ios::binary);
+    file.write("\x93NUMPY\x01\x00", 8);
+    file.put(static_cast<char>(length & 0xff)).put(static_cast<char>(length >> 8));
+    file << header;
+    file.write(reinterpret_cast<const char*>(values.data()),
+               static_cast<std::streamsize>(values.size() * sizeof(T)));
+    if (!file) throw IoError("can not write " + (path_ / name).string());
+  }
+
+ private:
+  fs::path path_;
+};
+
+std::vector<float> single(const Eigen::VectorXd& x) {
+  std::vector<float> out;
+  for (const double value : x) out.push_back(static_cast<float>(value));
+  return out;
+}
+
+/// Normal inputs with the labels of a random linear teacher.
+ClassificationData random_data(int n, int inputs, int classes) {
+  const auto normals = [](std::uint64_t replica, std::size_t count) {
+    std::vector<float> x;
+    for (std::size_t i = 0; i < count; ++i)
+      x.push_back(static_cast<float>(normal_at(seed, Stream::initial, replica, 0, i)));
+    return x;
+  };
+  ClassificationData data;
+  data.shape = {.channels = inputs};
+  data.classes = classes;
+  data.x = normals(1, static_cast<std::size_t>(n) * inputs);
+  const std::vector<float> teacher = normals(2, static_cast<std::size_t>(classes) * inputs);
+  for (int i = 0; i < n; ++i) {
+    std::vector<double> f(classes, 0.0);
+    for (int c = 0; c < classes; ++c)
+      for (int j = 0; j < inputs; ++j)
+        f[c] += static_cast<double>(teacher[static_cast<std::size_t>(c) * inputs + j]) * data.sample(i)[j];
+    data.labels.push_back(static_cast<int>(std::max_element(f.begin(), f.end()) - f.begin()));
+  }
+  return data;
+}
+
+/// Fused multiply-adds of packs alone, in enough chains to hide their latency: what no matrix product can
+/// exceed. Floating-point operations per second.
+double multiply_adds_alone(double seconds, int threads) {
+  constexpr int chains = 16, repeats = 20000;
+  std::vector<double> sums(threads);
+  const double items = 2.0 * chains * repeats * native_width<float> * threads;
+  const double rate = window_rate(seconds, 100 * items, [&] {
+    parallel_for(threads, sums.size(), [&](std::size_t t) {
+      const Pack<float> factor(0.999), term(1e-3);
+      Pack<float> x[chains];
+      for (int g = 0; g < chains; ++g) x[g] = Pack<float>(0.1 * g);
+      for (int repeat = 0; repeat < 100 * repeats; ++repeat)
+#pragma GCC unroll 16
+        for (int g = 0; g < chains; ++g) x[g] = fma(x[g], factor, term);
+      for (const Pack<float>& sum : x) sums[t] += static_cast<double>(sum[0]);
+    });
+  });
+  for (const double sum : sums)
+    if (!std::isfinite(sum)) return 0;
+  return rate;
+}
+
+/// Best windows by name.
+class Best {
+ public:
+  void add(const std::string& name, double rate) { rates_[name] = std::max(rates_[name], rate); }
+  double operator[](const std::string& name) const { return rates_.at(name); }
+
+ private:
+  std::map<std::string, double> rates_;
+};
+
+/// Throws unless each form's check values are `own` to `tolerance`, relatively.
+void require_agreement(const char* what, const Peer& peer, const std::vector<double>& own, double tolerance) {
+  for (const Peer::Form& form : peer.forms()) {
+    for (std::size_t k = 0; k < own.size(); ++k) {
+      const double theirs = k < form.check.size() ? form.check[k] : std::nan("");
+      if (!(std::abs(theirs - own[k]) <= tolerance * std::abs(own[k])))
+        throw std::runtime_error(fmt::format("{}: PyTorch's {} has {:.9g} where slowsde has {:.9g}", what,
+                                             form.name, theirs, own[k]));
+    }
+  }
+}
+
+/// The peer's rows, and what stands beside ours.
+std::string peer_note(const std::string& loop, const char* unit, const Peer& peer, const Best& best,
+                      double own, std::vector<BenchmarkRow>& rows) {
+  if (!peer.absent().empty()) return peer.absent();
+  const Peer::Form* first = nullptr;
+  for (const Peer::Form& form : peer.forms()) {
+    const double rate = best[form.name];
+    rows.push_back({loop + " " + form.name, "f32", unit, rate, 1, "PyTorch " + peer.version()});
+    if (!first || rate > best[first->name]) first = &form;
+  }
+  for (const auto& [name, reason] : peer.failed())
+    rows.push_back({loop + " " + name, "f32", unit, 0, 1, "does not run here: " + reason});
+  return fmt::format("{:.1f} times PyTorch's best ({})", own / best[first->name], first->name);
+}
+
+std::vector<BenchmarkRow> w3(int threads) {
+  constexpr int n = 2048;
+  W3Workload w;
+  const Network network = mlp_network(w.widths);
+  const Eigen::VectorXd start = network.initial_parameters(seed);
+  w.start = single(start);
+  w.data = random_data(n, network.inputs(), network.outputs());
+  const SamplingPlan sampling{
+      .sampling = Sampling::with_replacement, .samples = n, .workers = w.workers, .local_batch = w.batch};
+  EpochSampler sampler(sampling, seed);
+  for (int k = 0; k < w.steps; ++k) {
+    for (int i = 0; i < w.workers; ++i) {
+      const int* drawn = sampler.draw(0, static_cast<std::uint32_t>(i), static_cast<std::uint64_t>(k));
+      w.samples.insert(w.samples.end(), drawn, drawn + w.batch);
+    }
+  }
+  TemporaryFolder folder;
+  folder.write("theta", w.start, {w.start.size()});
+  folder.write("x", w.data.x, {n, static_cast<std::size_t>(network.inputs())});
+  folder.write("labels", w.data.labels, {n});
+  folder.write("samples", w.samples,
+               {static_cast<std::size_t>(w.steps), static_cast<std::size_t>(w.workers),
+                static_cast<std::size_t>(w.batch)});
+  Peer peer("w3_local_sgd.py", folder.path(), threads);
+
+  TrainerParams params;
+  params.workers = w.workers;
+  params.lr = LearningRate::constant(w.lr);
+  params.rule = std::make_shared<ConstantRule>(w.local_steps);
+  params.total_steps = w.steps;
+  params.update = make_update_rule("sgd", [](std::string_view, double fallback) { return fallback; });
+  const NetworkTask task{
+      .network = &network, .data = &w.data, .sampling = sampling, .recipe = {}, .seed = seed};
+  NetworkTrainer<float> trainer(params, std::vector<double>(start.begin(), start.end()),
+                                NetworkOracle<float>::factory(task, 0), threads);
+  const TrainerState<float> begin = trainer.state();
+  const auto train = [&] {
+    trainer.restore(begin);
+    while (!trainer.finished()) trainer.round();
+  };
+  BatchBuffer<float> all(network.inputs(), n);
+  NetworkGradient<float> network_gradient(network, LossKind::cross_entropy, n);
+  const auto loss = [&](const std::vector<float>& theta) {
+    return network_gradient.evaluate(theta.data(), consecutive_samples(w.data, 0, n, all)).loss_sum / n;
+  };
+  train();
+  const double own_loss = loss(trainer.parameters()), plain_loss = loss(w3_plain(w, threads));
+  constexpr double tolerance = 1e-4;  // a hundred steps in single precision, sums in another order
+  require_agreement("W3, loss after 100 steps", peer, {own_loss}, tolerance);
+  if (!(std::abs(plain_loss - own_loss) <= tolerance * own_loss))
+    throw std::runtime_error(
+        fmt::format("W3: the plain loop's loss is {:.9g}, ours {:.9g}", plain_loss, own_loss));
+
+  const double items = static_cast<double>(w.steps) * w.workers;
+  Best best;
+  for (int k = 0; k < rounds; ++k) {
+    best.add("slowsde", window_rate(window, items, train));
+    best.add("plain", window_rate(window, items, [&] { w3_plain(w, threads); }));
+    best.add("floor", multiply_adds_alone(window / 3, threads));
+    for (const Peer::Form& form : peer.forms()) best.add(form.name, peer.window(form.name, window));
+  }
+  // Products of the passes per worker-step, two operations a term: forward, gradient, and the adjoints of all
+  // layers but the first.
+  double terms = 0;
+  for (std::size_t l = 0; l + 1 < w.widths.size(); ++l)
+    terms += (l == 0 ? 2.0 : 3.0) * w.widths[l] * w.widths[l + 1];
+  const double own = best["slowsde"], floor = best["floor"] / (2 * terms * w.batch);
+  const char* unit = "worker-steps";
+  std::vector<BenchmarkRow> rows{{"W3 slowsde", "f32", unit, own, 1, ""}};
+  const std::string note = peer_note("W3", unit, peer, best, own, rows);
+  rows[0].note = fmt::format("{}; {:.1f} times the plain loop; loss after 100 steps {:.6f}", note,
+                             own / best["plain"], own_loss);
+  rows.push_back({"W3 plain", "f32", unit, best["plain"], 1, "Eigen"});
+  rows.push_back({"multiply-adds alone", "f32", unit, floor, 1,
+                  fmt::format("W3 reaches {:.0f} % of this floor ({:.3g} operations/s)", 100 * own / floor,
+                              best["floor"])});
+  return rows;
+}
+
+std::vector<BenchmarkRow> w4(int threads) {
+  constexpr int n = 2048;
+  const std::vector<int> widths{64, 64, 64, 10};
+  const Network network = mlp_network(widths);
+  const auto d = static_cast<std::size_t>(network.dim());
+  const std::vector<float> theta = single(network.initial_parameters(seed));
+  const ClassificationData data = random_data(n, network.inputs(), network.outputs());
+  std::vector<float> v;
+  for (std::size_t i = 0; i < d; ++i)
+    v.push_back(static_cast<float>(normal_at(seed, Stream::probe, 0, 0, i)));
+  TemporaryFolder folder;
+  folder.write("theta", theta, {d});
+  folder.write("x", data.x, {n, static_cast<std::size_t>(network.inputs())});
+  folder.write("labels", data.labels, {n});
+  folder.write("v", v, {d});
+  Peer peer("w4_hvp.py", folder.path(), threads);
+
+  BatchBuffer<float> buffer(network.inputs(), n);
+  NetworkDerivatives<float> derivatives(
+      network, LossKind::cross_entropy, consecutive_samples(data, 0, n, buffer),
+      [threads](std::size_t count, const std::function<void(std::size_t)>& body) {
+        parallel_for(threads, count, body);
+      });
+  derivatives.set_point(theta.data());
+  std::vector<float> Hv(d);
+  const auto product = [&] { derivatives.hessian_vector_product(v.data(), Hv.data()); };
+  product();
+  double dot = 0, norm = 0;
+  for (std::size_t i = 0; i < d; ++i) {
+    dot += static_cast<double>(v[i]) * Hv[i];
+    norm += static_cast<double>(Hv[i]) * Hv[i];
+  }
+  require_agreement("W4, v.Hv and |Hv|", peer, {dot, std::sqrt(norm)}, 1e-4);
+
+  Best best;
+  for (int k = 0; k < rounds; ++k) {
+    best.add("slowsde", window_rate(window, 1, product));
+    best.add("floor", multiply_adds_alone(window / 3, threads));
+    for (const Peer::Form& form : peer.forms()) best.add(form.name, peer.window(form.name, window));
+  }
+  // With the passes at the point kept, a product is six matrix products per layer: W and V times activations
+  // and their derivatives (V alone in the first layer), the same transposed for the adjoints (none in the
+  // first layer), and two for the gradient (one in the first layer).
+  double terms = 2.0 * widths[0] * widths[1];
+  for (std::size_t l = 1; l + 1 < widths.size(); ++l) terms += 6.0 * widths[l] * widths[l + 1];
+  const double own = best["slowsde"], floor = best["floor"] / (2 * terms * n);
+  const char* unit = "products";
+  std::vector<BenchmarkRow> rows{{"W4 slowsde", "f32", unit, own, 1, ""}};
+  rows[0].note = peer_note("W4", unit, peer, best, own, rows);
+  rows.push_back({"multiply-adds alone", "f32", unit, floor, 1,
+                  fmt::format("W4 reaches {:.0f} % of this floor ({:.3g} operations/s)", 100 * own / floor,
+                              best["floor"])});
+  return rows;
+}
+
+}  // namespace
+
+void add_network_benchmarks(Registry& registry) {
+  registry.benchmarks.add("w3", "Local SGD of 16 workers on an MLP, beside PyTorch where it is installed",
+                          w3);
+  registry.benchmarks.add("w4", "Hessian-vector products of an MLP, beside PyTorch where it is installed",
+                          w4);
+}
+
+}  // namespace slowsde
