@@ -25,4 +25,9 @@ std::string noise_kind_name(NoiseKind kind);
 /// One entry of [[iterates]] that is to run for slow time T.
 AlgorithmConfig read_algorithm(ConfigTable table, double slow_time);
 
+/// An algorithm that runs for exactly N steps: `workers`, `local_batch` and `momentum` of the first table,
+/// `lr` of the second, `rule` of the third. Shapes with an end reach it at N.
+AlgorithmConfig read_algorithm_of_steps(ConfigTable workers, ConfigTable schedule, ConfigTable rule,
+                                        const std::string& name, std::int64_t total_steps);
+
 }  // namespace slowsde

@@ -1,4 +1,5 @@
 #include <Eigen/Core>
+#include <memory>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -7,6 +8,7 @@
 #include "slowsde/experiments/builtin_problems.hpp"
 #include "slowsde/experiments/errors.hpp"
 #include "slowsde/experiments/problem_entry.hpp"
+#include "slowsde/problems/accuracy.hpp"
 #include "slowsde/problems/mlp.hpp"
 
 namespace slowsde {
@@ -35,6 +37,13 @@ NetworkRecipe read_network(ConfigTable& table, int inputs, int outputs,
   return recipe;
 }
 
+OwnObservable accuracy_observable(std::string name, const MlpShape& shape, const Dataset& data) {
+  auto model = std::make_shared<const MlpModel>(shape, data);
+  return {std::move(name), [model, y = data.y](const double* theta) {
+            return accuracy(*model, y, Eigen::Map<const Eigen::VectorXd>(theta, model->dim()));
+          }};
+}
+
 std::unique_ptr<ExperimentProblem> make_digits(ConfigTable& table) {
   const auto file = table.get<std::string>("data", "results/data/digits.csv");
   const int n = table.at_least<int>("samples", 1, 40);
@@ -52,8 +61,20 @@ std::unique_ptr<ExperimentProblem> make_digits(ConfigTable& table) {
   } catch (const std::runtime_error& e) {
     throw IoError(std::string(e.what()) + " (problem.data; scripts/export_digits.py writes the digits)");
   }
+  // Test images are those that follow in the file, less the mean of the training images.
+  digits.centre_on = indices;
+  const int following = read_labelled_images(file, 64, 10).count() - (first + n);
+  const int tested = table.at_least<int>("test_samples", 0, following);
+  table.check("test_samples", tested <= following,
+              "must be <= " + std::to_string(following) + ", the images that follow those of the training");
+  std::vector<OwnObservable> own = {accuracy_observable("train_accuracy", recipe.shape, data)};
+  if (tested > 0) {
+    std::vector<int> test(static_cast<std::size_t>(tested));
+    std::iota(test.begin(), test.end(), first + n);
+    own.push_back(accuracy_observable("test_accuracy", recipe.shape, digits_regression(file, test, digits)));
+  }
   return std::make_unique<LargeProblem<MlpFit>>(MlpFit(recipe.shape, std::move(data)),
-                                                std::move(recipe.initial));
+                                                std::move(recipe.initial), std::move(own));
 }
 
 std::unique_ptr<ExperimentProblem> make_teacher_student(ConfigTable& table) {

@@ -87,6 +87,12 @@ struct PointReport {
   double distance = 0;  ///< |∇L|
 };
 
+/// An observable that a problem offers beside the generic ones, such as a network's test accuracy.
+struct OwnObservable {
+  std::string name;
+  std::function<double(const double* theta)> value;  ///< called by several threads at once
+};
+
 class ExperimentProblem {
  public:
   virtual ~ExperimentProblem() = default;
@@ -120,7 +126,7 @@ class ExperimentProblem {
   virtual void check_conventional(const ConventionalRun& run) const = 0;
 
   /// Names that `observe` understands; the generic ones are x0 … x{d−1}, log_x0 … (of |x_j|), norm, angle,
-  /// loss, trace, lambda_max.
+  /// loss, trace, lambda_max and, of least squares, residual = max|r|. A problem may have more of its own.
   virtual std::vector<std::string> observables() const = 0;
   /// Throws std::invalid_argument for a name that `observe` does not understand.
   virtual void check_observables(const std::vector<std::string>& names) const = 0;
