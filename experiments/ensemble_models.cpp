@@ -58,8 +58,10 @@ ModelConfig read_model_of(ConfigTable table, const Registry& registry, const Alg
   model.theory = table.one_of("theory", theories, "slow-sde");
   model.replicas = table.at_least<int>("replicas", 2, default_replicas);
   const Round& first = algorithm.round_at_start;
+  // Rounds within which the learning rate falls by more are divided.
+  constexpr double rate_change = 0.05;
   const RoundClock clock(algorithm.algorithm.lr, *algorithm.algorithm.rule, algorithm.algorithm.total_steps,
-                         first, algorithm.slow_time_per_step);
+                         first, algorithm.slow_time_per_step, rate_change);
   const bool one_round_for_all = steady(clock, algorithm.slow_time_per_step);
 
   if (model.theory == "conventional-sde") {
@@ -126,6 +128,7 @@ ModelConfig read_model_of(ConfigTable table, const Registry& registry, const Alg
                    : variant == "diffusion-only" ? SlowSdeVariant::diffusion_only
                                                  : SlowSdeVariant::full;
   }
+  slow.tolerance = table.positive<double>("tolerance", slow.tolerance);
   model.dt = table.positive<double>("dt", 0.01);
   slow.dt = model.dt;
   model.steps_per_slow_time = 1 / model.dt;

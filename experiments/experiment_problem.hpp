@@ -53,6 +53,7 @@ struct SlowRun {
   std::vector<double> start;
   std::vector<double> times;  ///< slow times of the record points, not decreasing
   double dt = 0.01;           ///< largest step; every interval is divided evenly
+  double tolerance = 1e-4;    ///< in residual space instead: error allowed in |ζ| per step
   SlowScheme scheme = SlowScheme::euler_maruyama;
   SlowTheory theory = SlowTheory::slow_sde;
   GeometryRoute geometry = GeometryRoute::automatic;

@@ -45,6 +45,8 @@ PairComparison compare_pair(const RuleOutcome& first, const RuleOutcome& second,
   pair.measured_gap = gaps.count == 0 ? std::numeric_limits<double>::quiet_NaN() : gaps.mean;
   pair.se = gaps.standard_error();
   pair.half_width = student_quantile(pair.replicas - 1) * pair.se;
+  if (pair.se == 0 && pair.measured_gap == 0 && pair.predicted_gap == 0)
+    pair.verdict = PairVerdict::tie;  // the same run twice
   if (!(pair.se > 0) || !std::isfinite(pair.predicted_gap)) return pair;
   const double predicted = pair.predicted_gap, measured = pair.measured_gap;
   if (std::abs(predicted) > z * pair.se)
