@@ -27,13 +27,13 @@ constexpr double long_round = 0.1;
 
 struct Schedule {
   std::string name;
+  std::int64_t total_steps = 0;
   EnsemblePlan plan;  ///< iterates: the rules in their order; models: theirs
 };
 
 struct SyncRulesPlan {
   std::vector<std::string> rules;
   std::vector<Schedule> schedules;
-  std::int64_t total_steps = 0;
   std::size_t compare = 0;  ///< index of the observable that is compared
 };
 
@@ -48,7 +48,7 @@ SyncRulesPlan read_plan(ConfigTable& config, const Registry& registry) {
   EnsemblePlan common = read_ensemble_plan(config, registry, {"trace"});
   common.run.samples = common.run.replicas;
   ConfigTable run = config.table("run");
-  all.total_steps = run.at_least<std::int64_t>("total_steps", 1);
+  const auto total_steps = run.at_least<std::int64_t>("total_steps", 1);
   const auto compare = run.get<std::string>("compare", common.run.observables.front());
   const auto& names = common.run.observables;
   const auto compared = std::find(names.begin(), names.end(), compare);
@@ -66,13 +66,14 @@ SyncRulesPlan read_plan(ConfigTable& config, const Registry& registry) {
   }
   std::vector<std::string> taken;
   for (ConfigTable& table : schedules) {
-    Schedule schedule{table.require<std::string>("name"), common};
+    Schedule schedule{table.require<std::string>("name"), 0, common};
+    schedule.total_steps = table.at_least<std::int64_t>("total_steps", 1, total_steps);
     check_name(table, schedule.name, taken);
     taken.push_back(schedule.name);
     for (std::size_t r = 0; r < rules.size(); ++r) {
       EnsemblePlan& plan = schedule.plan;
       plan.iterates.push_back(
-          read_algorithm_of_steps(algorithm, table, rules[r], all.rules[r], all.total_steps));
+          read_algorithm_of_steps(algorithm, table, rules[r], all.rules[r], schedule.total_steps));
       const AlgorithmConfig& added = plan.iterates.back();
       check_algorithm(plan, added, algorithm);
       // The predictions of the models of one rule each; a name that no rule of the user's has.
@@ -82,7 +83,7 @@ SyncRulesPlan read_plan(ConfigTable& config, const Registry& registry) {
       check_model(plan, plan.models.back(), theory);
     }
     const AlgorithmConfig& first = schedule.plan.iterates.front();
-    const RoundCounts counts = count_rounds(first.algorithm.lr, ParallelRule(), all.total_steps);
+    const RoundCounts counts = count_rounds(first.algorithm.lr, ParallelRule(), schedule.total_steps);
     table.check("lr", counts.slow_time > 0, "must be > 0 somewhere");
     schedule.plan.run.set_slow_time(counts.slow_time * first.slow_time_per_step);
     all.schedules.push_back(std::move(schedule));
@@ -162,9 +163,9 @@ Table compare(const SyncRulesPlan& all, const Schedule& schedule, const std::vec
     cell.moments = measured.cells[last + m];
     const AlgorithmConfig& config = schedule.plan.iterates[r];
     cell.communication =
-        count_rounds(config.algorithm.lr, *config.algorithm.rule, all.total_steps).communication();
+        count_rounds(config.algorithm.lr, *config.algorithm.rule, schedule.total_steps).communication();
     cell.round_share = longest_round_share(config, predicted, m, M);
-    for_each_round(config.algorithm.lr, *config.algorithm.rule, all.total_steps,
+    for_each_round(config.algorithm.lr, *config.algorithm.rule, schedule.total_steps,
                    [&](const PlannedRound& round) {
                      cell.longest_round = std::max(cell.longest_round, round.local_steps);
                    });
@@ -244,23 +245,22 @@ void add_variables(Result& result, const SyncRulesPlan& all, const std::vector<T
       verdict.data.emplace_back(pair_verdict_name(pair.comparison.verdict));
   result.add(std::move(verdict));
 
-  Variable step{"grid_step", "1", "steps at which H and the learning rate are given", {"grid"}, {}};
-  for (int g = 0; g < grid_points; ++g)
-    step.data.push_back(std::floor(static_cast<double>(all.total_steps) * g / grid_points));
+  Variable step{"grid_step", "1", "steps at which H and the learning rate are given", {"point", "grid"}, {}};
   Variable lr{"grid_lr", "1", "learning rate", {"point", "grid"}, {}};
   Variable H{"grid_local_steps", "1", "local steps of the round under way", {"point", "rule", "grid"}, {}};
   for (const Schedule& s : all.schedules) {
-    for (const double k : step.data)
-      lr.data.push_back(s.plan.iterates.front().algorithm.lr(static_cast<std::int64_t>(k)));
+    const auto at = [&](int g) { return s.total_steps * g / grid_points; };
+    for (int g = 0; g < grid_points; ++g) {
+      step.data.push_back(static_cast<double>(at(g)));
+      lr.data.push_back(s.plan.iterates.front().algorithm.lr(at(g)));
+    }
     for (const AlgorithmConfig& config : s.plan.iterates) {
-      std::size_t g = 0;
-      for_each_round(
-          config.algorithm.lr, *config.algorithm.rule, all.total_steps, [&](const PlannedRound& round) {
-            for (;
-                 g < grid_points && step.data[g] < static_cast<double>(round.first_step + round.local_steps);
-                 ++g)
-              H.data.push_back(static_cast<double>(round.local_steps));
-          });
+      int g = 0;
+      for_each_round(config.algorithm.lr, *config.algorithm.rule, s.total_steps,
+                     [&](const PlannedRound& round) {
+                       for (; g < grid_points && at(g) < round.first_step + round.local_steps; ++g)
+                         H.data.push_back(static_cast<double>(round.local_steps));
+                     });
     }
   }
   result.add(std::move(step));
@@ -279,8 +279,9 @@ std::string summarize(const SyncRulesPlan& all, const std::vector<Table>& tables
     const Table& table = tables[s];
     text += fmt::format(
         "-- {}: {} steps, t = {} --\n{:<{}}  comm. %  longest H  {} measured, 95 %   predicted{}\n",
-        all.schedules[s].name, all.total_steps, short_number(all.schedules[s].plan.run.slow_time), "rule",
-        width, observable, std::isnan(table.cells.front().accuracy) ? "" : "   test accuracy %");
+        all.schedules[s].name, all.schedules[s].total_steps,
+        short_number(all.schedules[s].plan.run.slow_time), "rule", width, observable,
+        std::isnan(table.cells.front().accuracy) ? "" : "   test accuracy %");
     for (std::size_t r = 0; r < table.cells.size(); ++r) {
       const Cell& c = table.cells[r];
       text += fmt::format("{:<{}}  {:7.2f}  {:9}  {:9.3f} +- {:6.3f}  {:9.3f}", all.rules[r], width,
@@ -297,9 +298,13 @@ std::string summarize(const SyncRulesPlan& all, const std::vector<Table>& tables
       const PairComparison& c = pair.comparison;
       ++counts[static_cast<std::size_t>(c.verdict)];
       marked += pair.long_rounds;
-      text += fmt::format("  {:<{}} - {:<{}}  {:8.3f}  {:8.3f} +- {:6.3f}  {}{}\n", all.rules[pair.first],
-                          width, all.rules[pair.second], width, c.predicted_gap, c.measured_gap, c.half_width,
-                          pair_verdict_name(c.verdict), pair.long_rounds ? ", long rounds" : "");
+      text += fmt::format(
+          "  {:<{}} - {:<{}}  {:8.3f}  {:8.3f} +- {:6.3f}  {}, the interval {} 0 and {} the prediction{}\n",
+          all.rules[pair.first], width, all.rules[pair.second], width, c.predicted_gap, c.measured_gap,
+          c.half_width, pair_verdict_name(c.verdict),
+          std::abs(c.measured_gap) <= c.half_width ? "holds" : "excludes",
+          std::abs(c.measured_gap - c.predicted_gap) <= c.half_width ? "holds" : "excludes",
+          pair.long_rounds ? ", long rounds" : "");
     }
   }
   const auto count = [&](PairVerdict v) { return counts[static_cast<std::size_t>(v)]; };

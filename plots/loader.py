@@ -83,6 +83,7 @@ class Run:
     points: list  # ensembles; one unless this is a sweep
     axes: list  # names of a sweep's coordinates
     parts: list  # names of a suite's parts
+    variables: dict = dataclasses.field(default_factory=dict)  # all of result.nc: name -> dims, data
 
     @property
     def figure(self):
@@ -135,7 +136,7 @@ def _read(path):
     if int(attributes["schema_version"]) > SCHEMA:
         raise Unreadable(f"{file}: schema version {attributes['schema_version']} is later than {SCHEMA}")
     kind = attributes.get("kind", "ensemble")
-    run = Run(path, kind, attributes.get("title", ""), config, record, [], [], [])
+    run = Run(path, kind, attributes.get("title", ""), config, record, [], [], [], variables)
     if kind == "suite":
         names = variables.get("part")
         run.parts = [str(n) for n in names.data] if names else parts_below(path)

@@ -13,7 +13,7 @@ using test::near;
 
 namespace {
 
-const double nan = std::numeric_limits<double>::quiet_NaN();
+const double not_a_number = std::numeric_limits<double>::quiet_NaN();
 
 // Five replicas with common noise of size 10 and differences `gap` + {−2, −1, 0, 1, 2}·s: SE = s/√2.
 PairComparison planted(double predicted, double gap, double s = 0.1) {
@@ -56,17 +56,17 @@ TEST_CASE("without a predicted gap a pair is a tie, unless a gap is measured tha
 }
 
 TEST_CASE("diverged replicas are left out of both sides") {
-  const PairComparison pair = compare_pair({5, {1, nan, 3, 4}}, {0, {0, 0, nan, 3.5}});
+  const PairComparison pair = compare_pair({5, {1, not_a_number, 3, 4}}, {0, {0, 0, not_a_number, 3.5}});
   CHECK(pair.replicas == 2);
   CHECK(near(pair.measured_gap, 0.75, 1e-12));
-  CHECK(compare_pair({5, {1, nan}}, {0, {nan, 2}}).verdict == PairVerdict::unknown);
+  CHECK(compare_pair({5, {1, not_a_number}}, {0, {not_a_number, 2}}).verdict == PairVerdict::unknown);
   CHECK(compare_pair({5, {1}}, {0, {0}}).verdict == PairVerdict::unknown);
 }
 
 TEST_CASE("a run is a tie with itself, and what does not vary is not judged") {
   CHECK(compare_pair({5, {1, 2, 3}}, {5, {1, 2, 3}}).verdict == PairVerdict::tie);
   CHECK(compare_pair({5, {1, 2, 3}}, {4, {1, 2, 3}}).verdict == PairVerdict::unknown);
-  CHECK(compare_pair({nan, {1, 2, 3}}, {4, {1, 2, 5}}).verdict == PairVerdict::unknown);
+  CHECK(compare_pair({not_a_number, {1, 2, 3}}, {4, {1, 2, 5}}).verdict == PairVerdict::unknown);
 }
 
 TEST_CASE("what can not be compared is refused") {
