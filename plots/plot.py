@@ -13,8 +13,9 @@ import style
 
 # The module of each figure; those after the first two join the parts of a suite.
 MODULES = {"ensemble": "ensemble", "sweep": "sweep", "sharpness": "sharpness",
-           "drift-multiplier": "drift_multiplier", "law": "law", "sync-rules": "sync_rules"}
-JOINED = ("sharpness", "drift-multiplier", "law")
+           "drift-multiplier": "drift_multiplier", "law": "law", "sync-rules": "sync_rules",
+           "when": "when", "workers": "workers"}
+JOINED = ("sharpness", "drift-multiplier", "law", "workers")
 
 
 class Plotter:

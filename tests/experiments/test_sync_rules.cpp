@@ -45,7 +45,7 @@ name = "H = 1"
 rule = { name = "constant", local_steps = 1 }
 [[rules]]
 name = "QSR"
-rule = { name = "qsr", alpha = 0.3 }
+rule = { name = "qsr", alpha = 0.31 }
 [[rules]]
 name = "SWAP"
 rule = { name = "swap", switch_step = 100 }
@@ -107,7 +107,7 @@ TEST_CASE("every rule runs the same steps under every schedule, and the pairs of
   const auto& steps = result.variable("steps").data;
   const auto& share = result.variable("communication").data;
   const auto& communication = result.variable("total_communication").data;  // (point, rule)
-  const PowerRule qsr({.alpha = 0.3, .base_steps = 1});
+  const PowerRule qsr({.alpha = 0.31, .base_steps = 1});
   const SwapRule swap(1, 100);
   for (int p = 0; p < 2; ++p) {
     const LearningRate& lr = p == 0 ? cosine : step;
@@ -147,7 +147,7 @@ TEST_CASE("every rule runs the same steps under every schedule, and the pairs of
 
   const auto& H = result.variable("grid_local_steps").data;  // (point, rule, grid)
   CHECK(H[0] == 1);
-  CHECK(H[2 * 200] == 9);  // (0.3/0.1)²
+  CHECK(H[2 * 200] == 9);  // (0.31/0.1)²
   CHECK(H[3 * 200 + 199] == 900);
 
   CHECK(has(effective, "moment = \"sampling\""));
@@ -166,7 +166,7 @@ TEST_CASE("what can not be compared is refused at its place") {
       {"name = \"H = 1\"", "name = \"parallel\"", "rules.1.name = \"parallel\" is taken by an earlier one"},
       {"name = \"step\"", "name = \"cosine\"", "schedules.1.name = \"cosine\" is taken by an earlier one"},
       {"name = \"qsr\"", "name = \"qrs\"", "rules.2.rule.name = \"qrs\" must be one of"},
-      {"alpha = 0.3", "alfa = 0.3", "rules.2.rule.alpha"},
+      {"alpha = 0.31", "alfa = 0.31", "rules.2.rule.alpha"},
       {"end = 0.01", "total_steps = 900", "schedules.0.lr.total_steps = 900 must be that of the run, 1000"},
       {"workers = 4", "workers = 0", "algorithm.workers = 0 must be >= 1"},
       {"[algorithm]", "[theory]\ntheory = \"closed-form\"\nmoment = \"psi\"\n[algorithm]", "theory"},

@@ -107,7 +107,7 @@ TEST_CASE("rules are ordered by sharpness as the theory says, and as wrong theor
     CAPTURE(second[j % pairs]);
     const double measured = right.variable("measured_gap").data[j];
     const double predicted = right.variable("predicted_gap").data[j];
-    MESSAGE((j < pairs ? "cosine: " : "step: ")
+    MESSAGE(std::string(j < pairs ? "cosine: " : "step: ")
             << first[j % pairs] << " - " << second[j % pairs] << ": predicted " << predicted << ", measured "
             << measured << " +- " << se[j] << ", ratio " << measured / predicted << "; with K for K - 1 "
             << more.variable("predicted_gap").data[j]);
@@ -119,8 +119,8 @@ TEST_CASE("rules are ordered by sharpness as the theory says, and as wrong theor
     // what remains of the small noise: O(ησ²/B_loc) times the curvature of a sample
     CHECK(std::abs(measured / predicted - 1) <= 0.05 + 4 * se[j] / std::abs(predicted));
 
-    // ψ ≡ 0: no gap is predicted, and every gap is there
-    CHECK(test::near(alike.variable("predicted_gap").data[j], 0, 1e-6));
+    // ψ ≡ 0: no gap is predicted (but for η's mean over a round), and every gap is there
+    CHECK(std::abs(alike.variable("predicted_gap").data[j]) <= se[j]);
     CHECK(alike.text_variable("verdict").data[j] == "gap not predicted");
     // K for K − 1: the order is right, the gaps are a third too large
     const double too_large = more.variable("predicted_gap").data[j];
