@@ -82,6 +82,32 @@ void read_momentum(ConfigTable owner, LocalSgd& algorithm) {
                                               : BufferPolicy::reset;
 }
 
+namespace {
+
+/// `workers`, `local_batch`, `momentum`.
+void read_workers(ConfigTable table, AlgorithmConfig& result) {
+  LocalSgd& algorithm = result.algorithm;
+  algorithm.workers = table.at_least<int>("workers", 1, 1);
+  algorithm.local_batch = table.at_least<int>("local_batch", 1, 1);
+  read_momentum(table, algorithm);
+  result.slow_time_per_step = 1 / ((1 - algorithm.momentum) * (1 - algorithm.momentum));
+}
+
+void find_first_round(AlgorithmConfig& result) {
+  const LocalSgd& algorithm = result.algorithm;
+  result.single_rate = algorithm.lr(0);
+  result.round_at_start = {
+      .eta = algorithm.lr(0),
+      .local_steps = algorithm.total_steps == 0
+                         ? 1
+                         : algorithm.rule->local_steps(0, algorithm.lr(0), algorithm.total_steps),
+      .workers = algorithm.workers,
+      .local_batch = algorithm.local_batch,
+      .momentum = algorithm.momentum};
+}
+
+}  // namespace
+
 std::string noise_kind_name(NoiseKind kind) {
   for (const auto& [value, name] : noise_names)
     if (value == kind) return name;
@@ -105,13 +131,10 @@ AlgorithmConfig read_algorithm(ConfigTable table, const EntryCatalogue<RuleDescr
   AlgorithmConfig result;
   LocalSgd& algorithm = result.algorithm;
   result.name = table.require<std::string>("name");
-  algorithm.workers = table.at_least<int>("workers", 1, 1);
-  algorithm.local_batch = table.at_least<int>("local_batch", 1, 1);
+  read_workers(table, result);
   algorithm.svag = table.at_least<int>("svag", 1, 1);
   LearningRateParams rate = read_learning_rate(table);
   algorithm.rule = read_rule(table, rules, rate.warmup_steps);
-  read_momentum(table, algorithm);
-  result.slow_time_per_step = 1 / ((1 - algorithm.momentum) * (1 - algorithm.momentum));
   // SVAG's η/ℓ: its slow time is counted in the steps of the SGD that it follows.
   if (algorithm.svag > 1) {
     rate.peak /= algorithm.svag;
@@ -139,15 +162,28 @@ AlgorithmConfig read_algorithm(ConfigTable table, const EntryCatalogue<RuleDescr
     }
     algorithm.check();
   });
-  result.single_rate = algorithm.lr(0);
-  result.round_at_start = {
-      .eta = algorithm.lr(0),
-      .local_steps = algorithm.total_steps == 0
-                         ? 1
-                         : algorithm.rule->local_steps(0, algorithm.lr(0), algorithm.total_steps),
-      .workers = algorithm.workers,
-      .local_batch = algorithm.local_batch,
-      .momentum = algorithm.momentum};
+  find_first_round(result);
+  return result;
+}
+
+AlgorithmConfig read_algorithm_of_steps(ConfigTable workers, ConfigTable schedule, ConfigTable rule,
+                                        const EntryCatalogue<RuleDescription>& rules, const std::string& name,
+                                        std::int64_t total_steps) {
+  AlgorithmConfig result;
+  result.name = name;
+  read_workers(workers, result);
+  LearningRateParams rate = read_learning_rate(schedule);
+  if (rate.total_steps > 0)
+    schedule.table("lr").check("total_steps", rate.total_steps == total_steps,
+                               "must be that of the run, " + std::to_string(total_steps));
+  rate.total_steps = total_steps;
+  result.algorithm.total_steps = total_steps;
+  result.algorithm.rule = read_rule(rule, rules, rate.warmup_steps);
+  schedule.checked([&] {
+    result.algorithm.lr = LearningRate(rate);
+    result.algorithm.check();
+  });
+  find_first_round(result);
   return result;
 }
 

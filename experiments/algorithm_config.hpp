@@ -37,4 +37,10 @@ void read_momentum(ConfigTable owner, LocalSgd& algorithm);
 AlgorithmConfig read_algorithm(ConfigTable table, const EntryCatalogue<RuleDescription>& rules,
                                double slow_time);
 
+/// An algorithm that runs for exactly N steps: `workers`, `local_batch` and `momentum` of the first table,
+/// `lr` of the second, `rule` of the third. Shapes with an end reach it at N.
+AlgorithmConfig read_algorithm_of_steps(ConfigTable workers, ConfigTable schedule, ConfigTable rule,
+                                        const EntryCatalogue<RuleDescription>& rules, const std::string& name,
+                                        std::int64_t total_steps);
+
 }  // namespace slowsde

@@ -1,4 +1,5 @@
 #include <Eigen/Core>
+#include <memory>
 #include <numeric>
 #include <optional>
 #include <stdexcept>
@@ -8,8 +9,10 @@
 #include "slowsde/experiments/builtin_problems.hpp"
 #include "slowsde/experiments/errors.hpp"
 #include "slowsde/experiments/problem_entry.hpp"
+#include "slowsde/problems/accuracy.hpp"
 #include "slowsde/problems/mlp.hpp"
 #include "slowsde/problems/network_fit.hpp"
+#include "slowsde/problems/network_model.hpp"
 
 namespace slowsde {
 namespace {
@@ -43,31 +46,65 @@ NetworkRecipe read_network(ConfigTable& table, int inputs, int outputs,
   return recipe;
 }
 
+/// The digits of a run: those it trains on, and those that follow in the file.
+struct Digits {
+  Dataset train;
+  std::optional<Dataset> test;
+};
+
 /// The 8 × 8 digits that the table asks for; `read_rest` reads the other keys before the file is opened.
 template <class ReadRest>
-Dataset read_digits(ConfigTable& table, ReadRest&& read_rest) {
+Digits read_digits(ConfigTable& table, ReadRest&& read_rest) {
   const auto file = table.get<std::string>("data", "results/data/digits.csv");
   const int n = table.at_least<int>("samples", 1, 40);
   const int first = table.at_least<int>("first", 0, 0);
   std::vector<int> indices(static_cast<std::size_t>(n));
   std::iota(indices.begin(), indices.end(), first);
-  DigitsRecipe digits;
-  digits.centre = table.get<bool>("centre", digits.centre);
+  DigitsRecipe recipe;
+  recipe.centre = table.get<bool>("centre", recipe.centre);
   read_rest();
+  Digits digits;
   try {
-    return digits_regression(file, indices, digits);
+    digits.train = digits_regression(file, indices, recipe);
   } catch (const std::out_of_range& e) {
     throw table.error("samples", std::string("is too many: ") + e.what());
   } catch (const std::runtime_error& e) {
     throw IoError(std::string(e.what()) + " (problem.data; scripts/export_digits.py writes the digits)");
   }
+  // Test images are those that follow in the file, less the mean of the training images.
+  recipe.centre_on = indices;
+  const int following = read_labelled_images(file, 64, 10).count() - (first + n);
+  const int tested = table.at_least<int>("test_samples", 0, following);
+  table.check("test_samples", tested <= following,
+              "must be <= " + std::to_string(following) + ", the images that follow those of the training");
+  if (tested > 0) {
+    std::vector<int> test(static_cast<std::size_t>(tested));
+    std::iota(test.begin(), test.end(), first + n);
+    digits.test = digits_regression(file, test, recipe);
+  }
+  return digits;
+}
+
+/// Accuracies on the digits of the network that `model(data)` makes on a data set.
+template <class MakeModel>
+std::vector<OwnObservable> accuracies(const Digits& digits, MakeModel&& model) {
+  const auto observable = [&](std::string name, const Dataset& data) -> OwnObservable {
+    return {std::move(name), [network = model(data), y = data.y](const double* theta) {
+              return accuracy(*network, y, Eigen::Map<const Eigen::VectorXd>(theta, network->dim()));
+            }};
+  };
+  std::vector<OwnObservable> own = {observable("train_accuracy", digits.train)};
+  if (digits.test) own.push_back(observable("test_accuracy", *digits.test));
+  return own;
 }
 
 std::unique_ptr<ExperimentProblem> make_digits(ConfigTable& table) {
   NetworkRecipe recipe;
-  Dataset data = read_digits(table, [&] { recipe = read_network(table, 64, 10, {40}); });
-  return std::make_unique<LargeProblem<MlpFit>>(MlpFit(recipe.shape, std::move(data)),
-                                                std::move(recipe.initial));
+  Digits digits = read_digits(table, [&] { recipe = read_network(table, 64, 10, {40}); });
+  auto own = accuracies(
+      digits, [&](const Dataset& data) { return std::make_shared<const MlpModel>(recipe.shape, data); });
+  return std::make_unique<LargeProblem<MlpFit>>(MlpFit(recipe.shape, std::move(digits.train)),
+                                                std::move(recipe.initial), std::move(own));
 }
 
 /// Per entry of `channels` a convolution 3 × 3, group norm, activation and 2 × 2 pool; then a dense layer.
@@ -82,12 +119,14 @@ Network read_cnn(ConfigTable& table, ImageShape image, int classes) {
 std::unique_ptr<ExperimentProblem> make_cnn_digits(ConfigTable& table) {
   std::optional<Network> network;
   std::vector<double> initial;
-  Dataset data = read_digits(table, [&] {
+  Digits digits = read_digits(table, [&] {
     network = read_cnn(table, {1, 8, 8}, 10);
     initial = read_initial(table, *network);
   });
-  return std::make_unique<LargeProblem<NetworkFit>>(NetworkFit(*std::move(network), std::move(data)),
-                                                    std::move(initial));
+  auto own = accuracies(
+      digits, [&](const Dataset& data) { return std::make_shared<const NetworkModel>(*network, data); });
+  return std::make_unique<LargeProblem<NetworkFit>>(NetworkFit(*std::move(network), std::move(digits.train)),
+                                                    std::move(initial), std::move(own));
 }
 
 std::unique_ptr<ExperimentProblem> make_teacher_student(ConfigTable& table) {

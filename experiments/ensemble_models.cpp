@@ -39,20 +39,29 @@ std::vector<std::pair<std::string, std::string>> theory_catalogue() {
 ModelConfig read_model(ConfigTable table, const Registry& registry,
                        const std::vector<AlgorithmConfig>& iterates, const GradientNoise& noise,
                        int default_replicas) {
-  ModelConfig model;
-  model.name = table.require<std::string>("name");
-  model.of = table.get<std::string>("of", iterates.front().name);
+  const auto name = table.require<std::string>("name");
+  const auto of = table.get<std::string>("of", iterates.front().name);
   const auto modelled =
-      std::find_if(iterates.begin(), iterates.end(), [&](const auto& c) { return c.name == model.of; });
+      std::find_if(iterates.begin(), iterates.end(), [&](const auto& c) { return c.name == of; });
   table.check("of", modelled != iterates.end(), "must name one of [[iterates]]");
-  const AlgorithmConfig& algorithm = *modelled;
+  return read_model_of(table, registry, *modelled, name, noise, default_replicas, "psi");
+}
+
+ModelConfig read_model_of(ConfigTable table, const Registry& registry, const AlgorithmConfig& algorithm,
+                          const std::string& name, const GradientNoise& noise, int default_replicas,
+                          const std::string& slow_moment) {
+  ModelConfig model;
+  model.name = name;
+  model.of = algorithm.name;
   std::vector<std::string> theories;
   for (const auto& entry : theory_catalogue()) theories.push_back(entry.first);
   model.theory = table.one_of("theory", theories, "slow-sde");
   model.replicas = table.at_least<int>("replicas", 2, default_replicas);
   const Round& first = algorithm.round_at_start;
+  // Rounds within which the learning rate falls by more are divided.
+  constexpr double rate_change = 0.05;
   const RoundClock clock(algorithm.algorithm.lr, *algorithm.algorithm.rule, algorithm.algorithm.total_steps,
-                         first, algorithm.slow_time_per_step);
+                         first, algorithm.slow_time_per_step, rate_change);
   const bool one_round_for_all = steady(clock, algorithm.slow_time_per_step);
 
   if (model.theory == "conventional-sde") {
@@ -89,7 +98,7 @@ ModelConfig read_model(ConfigTable table, const Registry& registry,
     table.check("theory", noise.kind != NoiseKind::gaussian, "needs label noise");
     table.check("theory", one_round_for_all, "needs the same learning rate and local steps in every round");
   }
-  const std::string default_moment = slow.theory == SlowTheory::quasi_static ? "sgd" : "psi";
+  const std::string default_moment = slow.theory == SlowTheory::quasi_static ? "sgd" : slow_moment;
   slow.moment = table.checked([&] {
     return choose(table, "moment", registry.moments, default_moment)->make(algorithm.algorithm, noise);
   });
@@ -119,6 +128,7 @@ ModelConfig read_model(ConfigTable table, const Registry& registry,
                    : variant == "diffusion-only" ? SlowSdeVariant::diffusion_only
                                                  : SlowSdeVariant::full;
   }
+  slow.tolerance = table.positive<double>("tolerance", slow.tolerance);
   model.dt = table.positive<double>("dt", 0.01);
   slow.dt = model.dt;
   model.steps_per_slow_time = 1 / model.dt;

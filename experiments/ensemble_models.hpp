@@ -54,6 +54,11 @@ ModelConfig read_model(ConfigTable table, const Registry& registry,
                        const std::vector<AlgorithmConfig>& iterates, const GradientNoise& noise,
                        int default_replicas);
 
+/// The same for one algorithm, with its name and the default second moment of slow theories given.
+ModelConfig read_model_of(ConfigTable table, const Registry& registry, const AlgorithmConfig& algorithm,
+                          const std::string& name, const GradientNoise& noise, int default_replicas,
+                          const std::string& slow_moment);
+
 /// Binds a model to its problem, start and record times. The problem must outlive the run.
 ModelRun prepare_model(const ModelConfig& model, const ExperimentProblem& problem, const GradientNoise& noise,
                        const std::vector<double>& start, const std::vector<double>& times,

@@ -53,6 +53,7 @@ struct SlowRun {
   std::vector<double> start;
   std::vector<double> times;  ///< slow times of the record points, not decreasing
   double dt = 0.01;           ///< largest step; every interval is divided evenly
+  double tolerance = 1e-4;    ///< in residual space instead: error allowed in |ζ| per step
   SlowScheme scheme = SlowScheme::euler_maruyama;
   SlowTheory theory = SlowTheory::slow_sde;
   GeometryRoute geometry = GeometryRoute::automatic;
@@ -85,6 +86,12 @@ struct PointReport {
   double rank_gap = 0;                               ///< λ_min / largest eigenvalue counted as zero
   int rank = 0;
   double distance = 0;  ///< |∇L|
+};
+
+/// An observable that a problem offers beside the generic ones, such as a network's test accuracy.
+struct OwnObservable {
+  std::string name;
+  std::function<double(const double* theta)> value;  ///< called by several threads at once
 };
 
 class ExperimentProblem {
@@ -120,7 +127,7 @@ class ExperimentProblem {
   virtual void check_conventional(const ConventionalRun& run) const = 0;
 
   /// Names that `observe` understands; the generic ones are x0 … x{d−1}, log_x0 … (of |x_j|), norm, angle,
-  /// loss, trace, lambda_max.
+  /// loss, trace, lambda_max and, of least squares, residual = max|r|. A problem may have more of its own.
   virtual std::vector<std::string> observables() const = 0;
   /// Throws std::invalid_argument for a name that `observe` does not understand.
   virtual void check_observables(const std::vector<std::string>& names) const = 0;

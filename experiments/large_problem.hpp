@@ -37,9 +37,12 @@ class LargeProblem final : public ProblemBase<P> {
   using Base = ProblemBase<P>;
 
  public:
-  /// `start` overrides the problem's own: initial weights to be trained onto Γ.
-  explicit LargeProblem(P problem, std::vector<double> start = {})
-      : Base(std::move(problem)), model_(least_squares_model(this->problem())), initial_(std::move(start)) {}
+  /// `start` overrides the problem's own: initial weights to be trained onto Γ. `own`: observables that only
+  /// this problem has.
+  explicit LargeProblem(P problem, std::vector<double> start = {}, std::vector<OwnObservable> own = {})
+      : Base(std::move(problem)), model_(least_squares_model(this->problem())), initial_(std::move(start)) {
+    for (OwnObservable& observable : own) this->offer(std::move(observable));
+  }
 
   std::vector<double> start() const override {
     const std::vector<double> raw = initial_.empty() ? this->raw_start() : initial_;

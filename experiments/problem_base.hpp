@@ -18,7 +18,10 @@ namespace slowsde {
 template <Problem P>
 class ProblemBase : public ExperimentProblem {
  public:
-  explicit ProblemBase(P problem) : problem_(std::move(problem)) {}
+  explicit ProblemBase(P problem) : problem_(std::move(problem)) {
+    if constexpr (LeastSquaresProblem<P>)
+      offer({"residual", [this](const double* theta) { return largest_residual(theta); }});
+  }
 
   int dim() const override { return dimension(problem_); }
 
@@ -45,7 +48,9 @@ class ProblemBase : public ExperimentProblem {
   }
 
   std::vector<std::string> observables() const override {
-    return {"x0 ... x<d-1>", "log_x0 ... log_x<d-1>", "norm", "angle", "loss", "trace", "lambda_max"};
+    std::vector<std::string> names = words();
+    names.insert(names.begin(), {"x0 ... x<d-1>", "log_x0 ... log_x<d-1>"});
+    return names;
   }
 
   void check_observables(const std::vector<std::string>& names) const override {
@@ -55,13 +60,13 @@ class ProblemBase : public ExperimentProblem {
         throw std::invalid_argument("'" + name + "' does not exist, the problem has " +
                                     std::to_string(dim()) + " components");
       if (name == "angle" && dim() < 2) throw std::invalid_argument("'angle' needs two components");
-      const std::vector<std::string> words = {"norm", "angle", "loss", "trace", "lambda_max"};
-      if (j >= 0 || std::find(words.begin(), words.end(), name) != words.end()) continue;
-      const std::string hint = suggestion(name, words);
-      throw std::invalid_argument(
-          "'" + name + "' is no observable" +
-          (hint.empty() ? "; there are: x0, x1, ..., log_x0, ..., norm, angle, loss, trace, lambda_max"
-                        : hint));
+      const std::vector<std::string> known = words();
+      if (j >= 0 || std::find(known.begin(), known.end(), name) != known.end()) continue;
+      const std::string hint = suggestion(name, known);
+      std::string all = "; there are: x0, x1, ..., log_x0, ...";
+      for (const std::string& word : known) all += ", " + word;
+      throw std::invalid_argument("'" + name + "' is no observable of this problem" +
+                                  (hint.empty() ? all : hint));
     }
   }
 
@@ -79,12 +84,25 @@ class ProblemBase : public ExperimentProblem {
         out[m] = std::atan2(theta[1], theta[0]);
       else if (name == "loss")
         out[m] = slowsde::loss(problem_, theta);
-      else
+      else if (name == "trace" || name == "lambda_max")
         out[m] = curvature(theta, name);
+      else
+        out[m] = own(name)->value(theta);
     }
   }
 
  protected:
+  /// Adds an observable of this problem alone. Throws std::invalid_argument if its name is taken.
+  void offer(OwnObservable observable) {
+    if (own(observable.name) != nullptr || component(observable.name, "x") >= 0 ||
+        component(observable.name, "log_x") >= 0)
+      throw std::invalid_argument("there are two observables named '" + observable.name + "'");
+    for (const std::string& word : words())
+      if (word == observable.name)
+        throw std::invalid_argument("there are two observables named '" + word + "'");
+    own_.push_back(std::move(observable));
+  }
+
   /// "trace" or "lambda_max" of ∇²L at a point of Γ.
   virtual double curvature(const double* theta, const std::string& name) const = 0;
 
@@ -99,6 +117,34 @@ class ProblemBase : public ExperimentProblem {
   }
 
  private:
+  /// The observables that are single words: the generic ones, then the problem's own.
+  std::vector<std::string> words() const {
+    std::vector<std::string> names = {"norm", "angle", "loss", "trace", "lambda_max"};
+    for (const OwnObservable& observable : own_) names.push_back(observable.name);
+    return names;
+  }
+
+  const OwnObservable* own(const std::string& name) const {
+    const auto found =
+        std::find_if(own_.begin(), own_.end(), [&](const OwnObservable& o) { return o.name == name; });
+    return found == own_.end() ? nullptr : &*found;
+  }
+
+  /// max_a |f_a − y_a|
+  double largest_residual(const double* theta) const {
+    const auto C = static_cast<std::size_t>(outputs_per_sample(problem_));
+    std::vector<double> f(C), y(C);
+    double largest = 0;
+    for (int i = 0; i < problem_.samples(); ++i) {
+      problem_.outputs(theta, i, f.data());
+      problem_.targets(i, y.data());
+      // A NaN is not lost in the comparison.
+      for (std::size_t c = 0; c < C; ++c)
+        if (!(std::abs(f[c] - y[c]) <= largest)) largest = std::abs(f[c] - y[c]);
+    }
+    return largest;
+  }
+
   /// j of a prefix and the number j, −1 for another name.
   static int component(const std::string& name, std::string_view prefix) {
     if (name.size() <= prefix.size() || name.compare(0, prefix.size(), prefix) != 0) return -1;
@@ -142,6 +188,7 @@ class ProblemBase : public ExperimentProblem {
   }
 
   P problem_;
+  std::vector<OwnObservable> own_;
 };
 
 }  // namespace slowsde

@@ -9,6 +9,7 @@
 #include "slowsde/experiments/plan.hpp"
 #include "slowsde/experiments/suite.hpp"
 #include "slowsde/experiments/sweep.hpp"
+#include "slowsde/experiments/sync_rules.hpp"
 #include "slowsde/experiments/train.hpp"
 #include "slowsde/optim/second_moment_catalogue.hpp"
 #include "slowsde/optim/sync_rule.hpp"
@@ -62,6 +63,7 @@ Registry builtin_registry() {
   registry.add(std::make_shared<TrainExperiment>());
   registry.add(std::make_shared<Sweep>());
   registry.add(std::make_shared<Suite>());
+  registry.add(std::make_shared<SyncRulesExperiment>());
   add_valley_problems(registry);
   add_surface_problems(registry);
   add_matrix_problems(registry);
@@ -86,7 +88,10 @@ Registry builtin_registry() {
                                    {"angle", "atan2(x1, x0)"},
                                    {"loss", "training loss"},
                                    {"trace", "trace of the Hessian of the loss"},
-                                   {"lambda_max", "largest eigenvalue of the Hessian"}});
+                                   {"lambda_max", "largest eigenvalue of the Hessian"},
+                                   {"residual", "least squares: largest |f - y|"},
+                                   {"train_accuracy", "mlp-digits: argmax hits, training images"},
+                                   {"test_accuracy", "mlp-digits: argmax hits, the images after them"}});
   return registry;
 }
 

@@ -26,8 +26,8 @@ inline DistanceToManifold residual_space_trajectory(const LeastSquaresModel& mod
     if (times.empty() || t > times.back()) times.push_back(t);
   const Eigen::VectorXd start =
       Eigen::Map<const Eigen::VectorXd>(run.start.data(), static_cast<Eigen::Index>(run.start.size()));
-  const ManifoldFlowResult flow =
-      manifold_flow(model, start, *run.moment, run.noise.label_sigma, run.round, times);
+  const ManifoldFlowResult flow = manifold_flow(model, start, *run.moment, run.noise.label_sigma, run.round,
+                                                times, {.tolerance = run.tolerance});
   if (!flow.converged) throw std::runtime_error("the slow flow stopped: " + flow.reason);
   for (std::size_t p = 0, q = 0; p < run.times.size(); ++p) {
     while (flow.records[q].t < run.times[p]) ++q;

@@ -40,6 +40,7 @@ struct LocalSgd {
 struct RecordPoint {
   std::int64_t steps = 0;  ///< k: steps taken
   double t = 0;            ///< exact slow time Σ η_k²·(slow time per step)
+  std::int64_t rounds = 0;  ///< averages taken
 };
 
 /// For each requested slow time the first round end at or after it; the last round end where none is.

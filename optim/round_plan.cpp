@@ -68,20 +68,44 @@ RoundClock::RoundClock(const Round& round)
 }
 
 RoundClock::RoundClock(const LearningRate& lr, const SyncRule& rule, std::int64_t total_steps,
-                       const Round& algorithm, double slow_time_per_step)
+                       const Round& algorithm, double slow_time_per_step, double rate_change)
     : end_(0) {
-  for_each_round(lr, rule, total_steps, [&](const PlannedRound& planned) {
-    end_ = slow_time_per_step * planned.end;
-    if (!(planned.end > planned.begin)) return;  // no slow time passes where the learning rate is 0
+  const auto add = [&](double begin, double eta, std::int64_t H) {
     Round round = algorithm;
-    round.eta = planned.eta;
-    round.local_steps = planned.local_steps;
+    round.eta = eta;
+    round.local_steps = H;
     round.check();
     if (!rounds_.empty() && rounds_.back().eta == round.eta &&
         rounds_.back().local_steps == round.local_steps)
       return;
-    begins_.push_back(rounds_.empty() ? 0 : slow_time_per_step * planned.begin);
+    begins_.push_back(rounds_.empty() ? 0 : slow_time_per_step * begin);
     rounds_.push_back(round);
+  };
+  for_each_round(lr, rule, total_steps, [&](const PlannedRound& planned) {
+    end_ = slow_time_per_step * planned.end;
+    if (!(planned.end > planned.begin)) return;  // no slow time passes where the learning rate is 0
+    const std::int64_t H = planned.local_steps, k = planned.first_step;
+    double largest = 0;
+    for (std::int64_t h = 0; h < H; ++h) largest = std::max(largest, lr(k + h));
+    const double allowed = rate_change * largest;
+    SlowTime time;
+    for (std::int64_t h = 0, first = 0; h < H; first = h) {
+      const double begin = planned.begin + time.value();
+      double excess = 0;
+      for (; h < H && std::abs(lr(k + h) - lr(k + first)) <= allowed; ++h) {
+        excess += lr(k + h) - lr(k + first);
+        time.advance(lr(k + h));
+      }
+      if (first == 0 && h == H) {
+        add(planned.begin, planned.eta, H);
+        return;
+      }
+      const double eta = lr(k + first) + excess / static_cast<double>(h - first);
+      if (!(eta > 0)) continue;
+      // Towards a rate of 0 a piece asks for more steps than an integer holds.
+      const double steps = planned.eta * static_cast<double>(H) / eta;
+      add(begin, eta, static_cast<std::int64_t>(std::clamp(std::round(steps), 1.0, 1e15)));
+    }
   });
   if (rounds_.empty())
     throw std::invalid_argument("round clock: total_steps >= 1 with positive lr is violated");

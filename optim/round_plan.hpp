@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "slowsde/optim/learning_rate.hpp"
@@ -78,8 +79,14 @@ class RoundClock {
   /// The rounds of (lr, rule, N). `algorithm` gives workers, local_batch and momentum; `slow_time_per_step`
   /// is that of SecondMoment: 1, or 1/(1−β)² with momentum. Consecutive equal rounds are stored once; lookup
   /// is by bisection.
+  ///
+  /// A round has one η, the mean of its steps', and a moment that depends on η and, through the decay of the
+  /// workers' correlation, on ηH. In a round that is long enough for the rate to change, the former is
+  /// better taken at the time and the latter over the round: with `rate_change` < ∞ a round is divided into
+  /// pieces in which the rate changes by at most that share of its largest, each with its own mean η and the
+  /// H that leaves ηH that of the round.
   RoundClock(const LearningRate& lr, const SyncRule& rule, std::int64_t total_steps, const Round& algorithm,
-             double slow_time_per_step = 1);
+             double slow_time_per_step = 1, double rate_change = std::numeric_limits<double>::infinity());
 
   /// The round with begin ≤ t < end; the first one before 0, the last one from end() on.
   const Round& operator()(double t) const;

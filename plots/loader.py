@@ -84,7 +84,7 @@ class Run:
     points: list  # ensembles; one unless this is a sweep
     axes: list  # names of a sweep's coordinates
     parts: list  # names of a suite's parts
-    arrays: dict = dataclasses.field(default_factory=dict)  # of a plan: its variables by name
+    variables: dict = dataclasses.field(default_factory=dict)  # all of result.nc: name -> dims, data
 
     @property
     def figure(self):
@@ -137,13 +137,12 @@ def _read(path):
     if int(attributes["schema_version"]) > SCHEMA:
         raise Unreadable(f"{file}: schema version {attributes['schema_version']} is later than {SCHEMA}")
     kind = attributes.get("kind", "ensemble")
-    run = Run(path, kind, attributes.get("title", ""), config, record, [], [], [])
+    run = Run(path, kind, attributes.get("title", ""), config, record, [], [], [], variables)
     if kind == "suite":
         names = variables.get("part")
         run.parts = [str(n) for n in names.data] if names else parts_below(path)
         return run
     if kind == "plan":
-        run.arrays = {name: v.data for name, v in variables.items()}
         return run
     length = next((v.data.shape[0] for v in variables.values() if v.dims[:1] == ("point",)), None)
     run.axes = [name for name, v in variables.items() if v.dims == ("point",)]

@@ -16,7 +16,7 @@ def draw(runs, observable=None):
         raise Unreadable(f"{run.path}: is no plan")
     if observable:
         raise Unreadable(f"{run.path}: a plan has no observables")
-    data = run.arrays
+    data = {name: v.data for name, v in run.variables.items()}
     rules = [str(name) for name in data["rule"]]
     predicted, timed = "multiplier" in data, "hours" in data
     names = ["steps"] + ["multiplier"] * predicted + ["trade"] * predicted + ["hours"] * timed

@@ -46,6 +46,9 @@ _LABELS = {
     "angle": r"angle $\varphi$ of $\Phi(\bar\theta)$ (rad)",
 }
 
+# The same in the words of a caption.
+PLAIN = {"trace": "tr ∇²L of the projected mean parameters", "lambda_max": "the largest eigenvalue of ∇²L"}
+
 
 def context():
     return matplotlib.rc_context(_SETTINGS)

@@ -48,25 +48,26 @@ Dataset digits_regression(const std::string& file, const std::vector<int>& indic
   recipe.check();
   require(!indices.empty(), "n >= 1", indices.size());
   const LabelledImages images = read_labelled_images(file, pixels, classes);
+  const auto pixel = [&](int index, int j) {
+    if (index < 0 || index >= images.count())
+      throw std::out_of_range(file + ": there is no image " + std::to_string(index) + " among " +
+                              std::to_string(images.count()));
+    return recipe.pixel_scale * images.values[static_cast<std::size_t>(index) * pixels + j];
+  };
   Dataset data{.n = static_cast<int>(indices.size()), .inputs = pixels, .outputs = classes, .x = {}, .y = {}};
   data.x.reserve(indices.size() * pixels);
   data.y.assign(indices.size() * classes, recipe.off);
   for (std::size_t i = 0; i < indices.size(); ++i) {
-    const int index = indices[i];
-    if (index < 0 || index >= images.count()) {
-      throw std::out_of_range(file + ": there is no image " + std::to_string(index) + " among " +
-                              std::to_string(images.count()));
-    }
-    for (int j = 0; j < pixels; ++j) {
-      data.x.push_back(recipe.pixel_scale * images.values[static_cast<std::size_t>(index) * pixels + j]);
-    }
-    data.y[i * classes + images.labels[index]] = recipe.on;
+    for (int j = 0; j < pixels; ++j) data.x.push_back(pixel(indices[i], j));
+    data.y[i * classes + images.labels[indices[i]]] = recipe.on;
   }
   if (recipe.centre) {
+    const std::vector<int>& over = recipe.centre_on.empty() ? indices : recipe.centre_on;
     for (int j = 0; j < pixels; ++j) {
       double sum = 0;
-      for (int i = 0; i < data.n; ++i) sum += data.x[static_cast<std::size_t>(i) * pixels + j];
-      for (int i = 0; i < data.n; ++i) data.x[static_cast<std::size_t>(i) * pixels + j] -= sum / data.n;
+      for (const int index : over) sum += pixel(index, j);
+      const double mean = sum / static_cast<double>(over.size());
+      for (int i = 0; i < data.n; ++i) data.x[static_cast<std::size_t>(i) * pixels + j] -= mean;
     }
   }
   return data;

@@ -37,6 +37,7 @@ LabelledImages read_labelled_images(const std::string& file, int pixels, int cla
 struct DigitsRecipe {
   double pixel_scale = 1.0 / 16;  ///< the pixels of the digits run from 0 to 16
   bool centre = true;             ///< subtract each pixel's mean over the samples in use
+  std::vector<int> centre_on{};   ///< samples to take that mean over instead, such as the training set's
   double on = 1;                  ///< target of the output that belongs to the label
   double off = 0;                 ///< target of the nine others
 

@@ -183,3 +183,36 @@ TEST_CASE("the rounds of a schedule that begins at rate 0 leave no trace on the 
   const RoundClock clock(lr, ParallelRule(), 50, {});
   CHECK(clock(0).eta == 0.05);
 }
+
+TEST_CASE("a long round of a decaying rate is divided: η where it is, ηH as in the whole round") {
+  const LearningRate lr({.shape = Shape::cosine, .peak = 0.5, .end = 0, .total_steps = 1000});
+  const SwapRule rule(2, 400);
+  const RoundClock whole(lr, rule, 1000, {.workers = 3});
+  const RoundClock divided(lr, rule, 1000, {.workers = 3}, 1, 0.05);
+  CHECK(divided.end() == whole.end());
+  const PlannedRound last = rounds_of(lr, rule, 1000).back();
+  REQUIRE(last.local_steps == 600);
+  // before the long round they are the same
+  for (const double share : {0.0, 0.3, 0.9}) {
+    CHECK(divided(share * last.begin).eta == whole(share * last.begin).eta);
+    CHECK(divided(share * last.begin).local_steps == 2);
+  }
+  SlowTime time;
+  for (std::int64_t k = 0; k < 999; ++k) {
+    const double t = time.value();
+    time.advance(lr(k));
+    if (k < 400 || !(time.value() > t)) continue;
+    const Round& round = divided(0.5 * (t + time.value()));
+    CHECK(std::abs(round.eta - lr(k)) <= 0.05 * lr(400));
+    const double eta_H = round.eta * static_cast<double>(round.local_steps);
+    CHECK(std::abs(eta_H - 600 * last.eta) <= round.eta);  // H is a whole number
+    CHECK(round.workers == 3);
+  }
+  CHECK(divided.changes().size() >= whole.changes().size() + 15);
+}
+
+TEST_CASE("rounds within which the rate hardly changes are not divided") {
+  const LearningRate lr({.shape = Shape::cosine, .peak = 0.5, .end = 0.1, .total_steps = 1000});
+  const RoundClock whole(lr, ConstantRule(5), 1000, {}), divided(lr, ConstantRule(5), 1000, {}, 1, 0.05);
+  CHECK(divided.changes() == whole.changes());
+}

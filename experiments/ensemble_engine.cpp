@@ -1,0 +1,586 @@
+#include "slowsde/experiments/ensemble_engine.hpp"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "slowsde/experiments/algorithm_config.hpp"
+#include "slowsde/experiments/ensemble_models.hpp"
+#include "slowsde/experiments/json.hpp"
+#include "slowsde/experiments/problem_entry.hpp"
+#include "slowsde/experiments/progress.hpp"
+#include "slowsde/experiments/registry.hpp"
+#include "slowsde/sde/parallel.hpp"
+#include "slowsde/sde/statistics.hpp"
+
+namespace slowsde {
+namespace {
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+EnsembleRun read_run(ConfigTable& config, const ExperimentProblem& problem,
+                     const std::vector<std::string>& default_observables) {
+  EnsembleRun run;
+  run.single_precision = config.one_of("precision", {"f64", "f32"}, "f64") == "f32";
+  ConfigTable table = config.table("run");
+  run.replicas = table.at_least<int>("replicas", 2, 1000);
+  run.outputs = table.at_least<int>("outputs", 2, 11);
+  run.samples = table.at_least<int>("samples", 0, 0);
+  table.check("samples", run.samples <= run.replicas, "must be <= replicas");
+  run.chunk = table.at_least<int>("chunk", 1, 4);
+  run.project = table.get<bool>("project", true);
+  run.observables = table.list<std::string>("observables", default_observables);
+  table.check("observables", !run.observables.empty(), "must name at least one observable");
+  table.checked("observables", [&] { problem.check_observables(run.observables); });
+  return run;
+}
+
+/// Empty where the problem's own start is asked for, which may take a training.
+std::vector<double> read_start(ConfigTable& config, const ExperimentProblem& problem) {
+  ConfigTable table = config.table("start");
+  if (!table.has("point")) return {};
+  const auto point = table.list<double>("point");
+  table.check("point", point.size() == static_cast<std::size_t>(problem.dim()),
+              "must have " + std::to_string(problem.dim()) + " components, the problem's dimension");
+  table.check("point", std::all_of(point.begin(), point.end(), [](double x) { return std::isfinite(x); }),
+              "must be finite");
+  return point;
+}
+
+}  // namespace
+
+std::string short_number(double x) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.6g", x);
+  return text.data();
+}
+
+void EnsembleRun::set_slow_time(double T) {
+  slow_time = T;
+  times.clear();
+  for (int j = 0; j < outputs; ++j) times.push_back(slow_time * j / (outputs - 1));
+}
+
+EnsemblePlan read_ensemble_plan(ConfigTable& config, const Registry& registry,
+                                const std::vector<std::string>& default_observables) {
+  EnsemblePlan plan;
+  ConfigTable problem = config.table("problem");
+  const auto& entry = choose(problem, "name", registry.problems);
+  plan.problem = problem.checked([&] { return entry->make(problem); });
+  plan.run = read_run(config, *plan.problem, default_observables);
+  ConfigTable noise = config.table("noise");
+  plan.noise = read_noise(noise, plan.problem->noise_kinds());
+  plan.start = read_start(config, *plan.problem);
+  return plan;
+}
+
+void check_algorithm(const EnsemblePlan& plan, const AlgorithmConfig& algorithm, const ConfigTable& table) {
+  table.checked([&] { plan.noise.check(plan.problem->samples(), algorithm.algorithm.local_batch); });
+}
+
+void check_model(const EnsemblePlan& plan, const ModelConfig& model, const ConfigTable& table) {
+  table.checked("theory", [&] {
+    if (model.theory == "conventional-sde")
+      plan.problem->check_conventional(model.conventional);
+    else
+      plan.problem->check_slow(model.slow);
+  });
+}
+
+/// Finds the starts; returns warnings where they are not where a theory wants them.
+std::vector<std::string> prepare_start(EnsemblePlan& plan) {
+  std::vector<std::string> warnings;
+  const auto warn = [&](const std::string& text) { warnings.push_back(text); };
+  if (plan.start.empty()) plan.start = plan.problem->start();
+  plan.model_start = plan.start;
+  const PointReport at = plan.problem->report(plan.start);
+  if (!(at.distance <= 1e-6)) {
+    DistanceToManifold reached;
+    plan.problem->project(plan.model_start.data(), 1, &reached);
+    warn("the start is not on the manifold of minimizers, |grad L| = " + std::to_string(at.distance) +
+         ": slow models begin at the end of its gradient flow");
+    if (!reached.converged) warn("the gradient flow from the start did not converge");
+  }
+  const PointReport on = plan.problem->report(plan.model_start);
+  if (on.rank == 0) warn("the Hessian has no positive eigenvalue at the start");
+  if (on.rank > 0 && !(on.rank_gap >= 1e3))
+    warn("the rank of the Hessian at the start is doubtful: its smallest positive eigenvalue is only " +
+         std::to_string(on.rank_gap) + " times the largest one counted as zero");
+  if (on.rank > 0 && !(on.lambda_min >= 1e-5 * on.lambda_max))
+    warn("the Hessian at the start is ill-conditioned: lambda_min/lambda_max < 1e-5");
+  return warnings;
+}
+
+namespace {
+
+/// Whether a state has left: not finite, or so far away that no iterate at rest gets there.
+bool has_diverged(const double* state, std::size_t d, double bound) {
+  return !std::all_of(state, state + d, [&](double x) { return std::abs(x) <= bound; });
+}
+
+/// Runs `batches` independent pieces, each of which records `width` replicas at every point, and reduces them
+/// in order. simulate(batch, record) must depend on nothing but the batch.
+template <class Simulate>
+void reduce(EnsembleSeries& series, const EnsemblePlan& plan, RunContext& context, int threads,
+            std::size_t batches, int width, int replicas, double work_per_batch, bool project,
+            Simulate simulate) {
+  const std::size_t P = series.points.size(), M = plan.run.observables.size();
+  const int kept = series.deterministic ? 0 : plan.run.samples;
+  struct Slot {
+    std::vector<Moments> cells;
+    std::vector<double> distance;
+    std::vector<std::uint64_t> diverged;
+    std::uint64_t unconverged = 0;
+    double path_distance = 0;
+  };
+  std::vector<Slot> slots(batches);
+  series.samples.assign(M * static_cast<std::size_t>(kept), nan);
+  const auto d = static_cast<std::size_t>(plan.problem->dim());
+  double bound = 1;
+  for (const double x : plan.start) bound = std::max(bound, std::abs(x));
+  bound *= 1e6;
+
+  const auto run_batch = [&](std::size_t batch) {
+    Slot& slot = slots[batch];
+    slot.cells.resize(P * M);
+    slot.distance.assign(P, 0);
+    slot.diverged.assign(P, 0);
+    const int first = static_cast<int>(batch) * width;
+    std::vector<double> values(M), states;
+    std::vector<DistanceToManifold> to;
+    std::vector<char> gone(static_cast<std::size_t>(width), 0);  // diverged once is diverged
+    const DistanceToManifold path = simulate(batch, [&](int point, int count, const double* recorded) {
+      const auto p = static_cast<std::size_t>(point);
+      // The last pack is padded: its surplus lanes are computed and left out.
+      count = std::min(count, replicas - first);
+      states.assign(recorded, recorded + static_cast<std::size_t>(count) * d);
+      to.assign(static_cast<std::size_t>(count), {});
+      for (int r = 0; r < count; ++r) {
+        double* state = states.data() + static_cast<std::size_t>(r) * d;
+        char& flag = gone[static_cast<std::size_t>(r)];
+        if (has_diverged(state, d, bound)) flag = 1;
+        if (flag != 0) std::fill(state, state + d, nan);
+      }
+      if (project) plan.problem->project(states.data(), count, to.data());
+      for (int r = 0; r < count; ++r) {
+        const double* state = states.data() + static_cast<std::size_t>(r) * d;
+        if (has_diverged(state, d, bound)) {
+          gone[static_cast<std::size_t>(r)] = 1;
+          ++slot.diverged[p];
+          continue;
+        }
+        const DistanceToManifold& reached = to[static_cast<std::size_t>(r)];
+        slot.distance[p] = std::max(slot.distance[p], reached.distance);
+        if (!reached.converged) ++slot.unconverged;
+        plan.problem->observe(state, plan.run.observables, values.data());
+        for (std::size_t m = 0; m < M; ++m) {
+          slot.cells[p * M + m].add(values[m]);
+          if (p + 1 == P && first + r < kept)
+            series.samples[m * static_cast<std::size_t>(kept) + static_cast<std::size_t>(first + r)] =
+                values[m];
+        }
+      }
+    });
+    slot.path_distance = path.distance;
+    if (!path.converged) ++slot.unconverged;
+    context.progress.add(work_per_batch);
+  };
+  const auto chunk = static_cast<std::size_t>(plan.run.chunk);
+  parallel_for(threads, (batches + chunk - 1) / chunk, [&](std::size_t index) {
+    for (std::size_t batch = index * chunk; batch < std::min(batches, (index + 1) * chunk); ++batch)
+      run_batch(batch);
+  });
+
+  series.cells.resize(P * M);
+  series.distance.assign(P, 0);
+  series.diverged.assign(P, 0);
+  series.replicas.assign(P, 0);
+  std::vector<Moments> column(batches);
+  for (std::size_t p = 0; p < P; ++p) {
+    for (std::size_t m = 0; m < M; ++m) {
+      for (std::size_t b = 0; b < batches; ++b) column[b] = slots[b].cells[p * M + m];
+      series.cells[p * M + m] = merge_in_order(column);
+    }
+    for (const Slot& slot : slots) {
+      series.distance[p] = std::max(series.distance[p], slot.distance[p]);
+      series.diverged[p] += slot.diverged[p];
+    }
+    series.replicas[p] = static_cast<std::uint64_t>(replicas) - series.diverged[p];
+  }
+  for (const Slot& slot : slots) {
+    series.unconverged += slot.unconverged;
+    series.path_distance = std::max(series.path_distance, slot.path_distance);
+  }
+}
+
+double iterate_work(const EnsemblePlan& plan, const AlgorithmConfig& config) {
+  return static_cast<double>(config.algorithm.total_steps) * config.algorithm.workers * plan.problem->dim();
+}
+
+IterateRun iterate_run(const EnsemblePlan& plan, const AlgorithmConfig& config, std::uint64_t seed,
+                       std::vector<RecordPoint> points) {
+  return {.algorithm = config.algorithm,
+          .source = {.seed = seed,
+                     .noise = plan.noise,
+                     .local_batch = config.algorithm.local_batch,
+                     .svag = config.algorithm.svag},
+          .points = std::move(points),
+          .start = plan.start,
+          .single_precision = plan.run.single_precision};
+}
+
+EnsembleSeries run_iterates(const EnsemblePlan& plan, const AlgorithmConfig& config, RunContext& context) {
+  EnsembleSeries series;
+  series.name = config.name;
+  series.points = record_points(config.algorithm, plan.run.times, config.slow_time_per_step);
+  const IterateRun run = iterate_run(plan, config, context.seed, series.points);
+  const int width = run.width();
+  const auto batches = static_cast<std::size_t>((plan.run.replicas + width - 1) / width);
+  check_address(static_cast<std::uint64_t>(plan.run.replicas),
+                static_cast<std::uint64_t>(run.algorithm.workers));
+  reduce(series, plan, context, context.threads, batches, width, plan.run.replicas,
+         iterate_work(plan, config) * width, plan.run.project,
+         [&](std::size_t batch, const RecordStates& record) {
+           plan.problem->simulate(run, batch * static_cast<std::uint64_t>(width), record);
+           return DistanceToManifold{};
+         });
+  return series;
+}
+
+EnsembleSeries run_model(const EnsemblePlan& plan, const ModelConfig& model, const EnsembleSeries& modelled,
+                         RunContext& context, int threads) {
+  EnsembleSeries series;
+  series.name = model.name;
+  series.of = model.of;
+  series.is_model = true;
+  series.points = modelled.points;
+  std::vector<double> times;
+  for (const RecordPoint& point : series.points) times.push_back(point.t);
+  const std::vector<double>& start = model.theory == "conventional-sde" ? plan.start : plan.model_start;
+  const ModelRun run = prepare_model(model, *plan.problem, plan.noise, start, times, context.seed);
+  series.deterministic = run.deterministic;
+  const int replicas = run.deterministic ? 1 : model.replicas;
+  const auto batches = static_cast<std::size_t>((replicas + run.width - 1) / run.width);
+  reduce(series, plan, context, threads, batches, run.width, replicas,
+         model_work(model, times, *plan.problem) * run.width, plan.run.project && run.project, run.simulate);
+  return series;
+}
+
+void report_regime(const EnsemblePlan& plan, Result& result) {
+  const PointReport at = plan.problem->report(plan.start);
+  JsonWriter json;
+  json.begin_object();
+  json.key("trace").value(at.trace);
+  json.key("lambda_max").value(at.lambda_max);
+  json.key("lambda_min").value(at.lambda_min);
+  json.key("rank").value(static_cast<std::int64_t>(at.rank));
+  json.key("rank_gap").value(at.rank_gap);
+  json.key("distance_to_manifold_of_start").value(at.distance);
+  json.key("series").begin_array();
+  const auto warn = [&](const std::string& text) { result.warnings.push_back(text); };
+  for (const AlgorithmConfig& config : plan.iterates) {
+    const Round& round = config.round_at_start;
+    const double H = static_cast<double>(round.local_steps), sigma = plan.noise.label_sigma;
+    const double eta_lambda = round.eta * at.lambda_max;
+    const double noise_level = round.eta * sigma * sigma / round.local_batch;
+    json.begin_object();
+    json.key("name").value(config.name);
+    json.key("eta_lambda_max").value(eta_lambda);
+    json.key("eta_H").value(round.eta * H);
+    json.key("eta2_H").value(round.eta * round.eta * H);
+    json.key("eta_sigma2_over_B_loc").value(noise_level);
+    json.end_object();
+    if (!(eta_lambda < 2 * (1 + round.momentum)))
+      warn(config.name + ": eta*lambda_max = " + std::to_string(eta_lambda) +
+           " is beyond stability; no theory is in range");
+    else if (eta_lambda > 1)
+      warn(config.name + ": eta*lambda_max = " + std::to_string(eta_lambda) +
+           " > 1: only finite-step theories are in range");
+    if (round.eta * round.eta * H > 0.5 && round.workers > 1)
+      warn(config.name + ": eta^2*H = " + std::to_string(round.eta * round.eta * H) +
+           " is not small: the slow SDE of Local SGD is out of range, the quasi-static process may be in");
+    if (plan.noise.kind != NoiseKind::gaussian && noise_level * at.lambda_max > 0.5)
+      warn(config.name + ": eta*sigma^2/B_loc*lambda_max = " + std::to_string(noise_level * at.lambda_max) +
+           ": the noise is not small");
+  }
+  json.end_array();
+  json.end_object();
+  result.regime = json.text();
+}
+
+/// Rounds per step; NaN where none was taken.
+double communication(const RecordPoint& point) {
+  return point.steps == 0 ? nan : static_cast<double>(point.rounds) / static_cast<double>(point.steps);
+}
+
+Result assemble(const EnsemblePlan& plan, const std::vector<EnsembleSeries>& all) {
+  Result result;
+  const std::size_t S = all.size(), P = plan.run.times.size(), M = plan.run.observables.size();
+  const auto kept = static_cast<std::size_t>(plan.run.samples);
+  result.dims = {{"series", S}, {"time", P}, {"observable", M}};
+  if (kept > 0) result.dims["sample"] = kept;
+
+  std::vector<std::string> names, of;
+  for (const EnsembleSeries& s : all) {
+    names.push_back(s.name);
+    of.push_back(s.of);
+  }
+  result.add(TextVariable{"series", "name of the series: iterates, then models", {"series"}, names});
+  result.add(
+      TextVariable{"models_series", "the iterates that a model models; empty for iterates", {"series"}, of});
+  result.add(TextVariable{"observable", "what was measured", {"observable"}, plan.run.observables});
+
+  const auto per_series = [&](std::string name, std::string long_name, auto value) {
+    Variable v{std::move(name), "1", std::move(long_name), {"series"}, {}};
+    for (const EnsembleSeries& s : all) v.data.push_back(value(s));
+    result.add(std::move(v));
+  };
+  const auto per_time = [&](std::string name, std::string long_name, auto value) {
+    Variable v{std::move(name), "1", std::move(long_name), {"series", "time"}, {}};
+    for (const EnsembleSeries& s : all)
+      for (std::size_t p = 0; p < P; ++p) v.data.push_back(value(s, p));
+    result.add(std::move(v));
+  };
+  const auto per_cell = [&](std::string name, std::string long_name, auto value) {
+    Variable v{std::move(name), "1", std::move(long_name), {"series", "time", "observable"}, {}};
+    for (const EnsembleSeries& s : all)
+      for (std::size_t c = 0; c < P * M; ++c) v.data.push_back(value(s, s.cells[c]));
+    result.add(std::move(v));
+  };
+  const auto setting = [&](std::string name, std::string long_name, auto value) {
+    Variable v{std::move(name), "1", std::move(long_name), {"series"}, {}};
+    for (const EnsembleSeries& s : all) {
+      double x = nan;
+      for (const AlgorithmConfig& config : plan.iterates)
+        if (config.name == (s.is_model ? s.of : s.name)) x = value(config);
+      v.data.push_back(x);
+    }
+    result.add(std::move(v));
+  };
+  per_series("is_model", "1 for a model, 0 for iterates",
+             [](const EnsembleSeries& s) { return s.is_model ? 1.0 : 0.0; });
+  per_series("path_distance",
+             "slow models: largest distance to the manifold of a step's end before its retraction",
+             [](const EnsembleSeries& s) { return s.is_model ? s.path_distance : nan; });
+  per_series("deterministic", "1 for a model that is an ODE",
+             [](const EnsembleSeries& s) { return s.deterministic ? 1.0 : 0.0; });
+  setting("workers", "number of workers K", [](const auto& c) { return c.algorithm.workers; });
+  setting("local_batch", "local batch B_loc", [](const auto& c) { return c.algorithm.local_batch; });
+  setting("eta", "learning rate of the first round", [](const auto& c) { return c.round_at_start.eta; });
+  setting("local_steps", "local steps H of the first round",
+          [](const auto& c) { return static_cast<double>(c.round_at_start.local_steps); });
+  per_time("t", "slow time, sum of eta^2 over the steps (eta/(1-beta) with momentum)",
+           [](const EnsembleSeries& s, std::size_t p) { return s.points[p].t; });
+  per_time("steps", "steps taken",
+           [](const EnsembleSeries& s, std::size_t p) { return static_cast<double>(s.points[p].steps); });
+  per_time("rounds", "averages taken",
+           [](const EnsembleSeries& s, std::size_t p) { return static_cast<double>(s.points[p].rounds); });
+  per_time("communication", "rounds / steps: averages relative to data-parallel SGD",
+           [](const EnsembleSeries& s, std::size_t p) { return communication(s.points[p]); });
+  per_time("count", "replicas in the moments", [](const EnsembleSeries& s, std::size_t p) {
+    return s.deterministic ? 1.0 : static_cast<double>(s.replicas[p]);
+  });
+  per_time("diverged", "replicas that diverged, left out of the moments",
+           [](const EnsembleSeries& s, std::size_t p) { return static_cast<double>(s.diverged[p]); });
+  per_time("distance", "largest residual left by the projection onto the manifold",
+           [](const EnsembleSeries& s, std::size_t p) { return s.distance[p]; });
+  const auto mean = [](const EnsembleSeries&, const Moments& m) { return m.count == 0 ? nan : m.mean; };
+  per_cell("mean", "mean over the replicas", mean);
+  per_cell("variance", "variance over the replicas",
+           [](const EnsembleSeries& s, const Moments& m) { return s.deterministic ? 0.0 : m.variance(); });
+  per_cell("se", "standard error of the mean", [](const EnsembleSeries& s, const Moments& m) {
+    return s.deterministic ? 0.0 : m.standard_error();
+  });
+  if (kept > 0) {
+    Variable v{"final_sample",
+               "1",
+               "values of the first replicas at the last time",
+               {"series", "observable", "sample"},
+               {}};
+    for (const EnsembleSeries& s : all)
+      if (s.samples.size() == M * kept)
+        v.data.insert(v.data.end(), s.samples.begin(), s.samples.end());
+      else
+        v.data.insert(v.data.end(), M * kept, nan);
+    result.add(std::move(v));
+  }
+  return result;
+}
+
+/// A line per series: where each observable ended, its standard error and, for a model, the difference in its
+/// units.
+std::string summarize(const EnsemblePlan& plan, const std::vector<EnsembleSeries>& all) {
+  std::string text;
+  const std::size_t M = plan.run.observables.size();
+  for (std::size_t m = 0; m < M; ++m) {
+    text += plan.run.observables[m] + " at the last time:\n";
+    for (const EnsembleSeries& s : all) {
+      const std::size_t last = (s.points.size() - 1) * M + m;
+      const Moments& cell = s.cells[last];
+      const double se = s.deterministic ? 0 : cell.standard_error();
+      text += "  " + s.name + ": " + short_number(cell.mean) + " +- " + short_number(se) +
+              " (t = " + short_number(s.points.back().t) + ")";
+      if (s.is_model)
+        for (const EnsembleSeries& other : all)
+          if (!other.is_model && other.name == s.of) {
+            const Moments& measured = other.cells[last];
+            const double error = std::hypot(se, measured.standard_error());
+            text += ", iterates - model = " + short_number(measured.mean - cell.mean) + " = " +
+                    short_number((measured.mean - cell.mean) / error) + " SE";
+          }
+      text += "\n";
+    }
+  }
+  text += "communication, averages per step:\n";
+  for (const EnsembleSeries& s : all)
+    if (!s.is_model)
+      text += "  " + s.name + ": " + short_number(100 * communication(s.points.back())) + " % (" +
+              std::to_string(s.points.back().rounds) + " rounds, " + std::to_string(s.points.back().steps) +
+              " steps)\n";
+  return text;
+}
+
+}  // namespace
+
+std::vector<EnsembleSeries> run_plan(const EnsemblePlan& plan, RunContext& context) {
+  std::vector<EnsembleSeries> all;
+  for (const AlgorithmConfig& iterates : plan.iterates) {
+    context.progress.label(iterates.name);
+    all.push_back(run_iterates(plan, iterates, context));
+  }
+  const std::vector<EnsembleSeries> iterates = all;
+  std::vector<EnsembleSeries> models(plan.models.size());
+  const auto run_one = [&](std::size_t m, int threads) {
+    const auto modelled = std::find_if(iterates.begin(), iterates.end(),
+                                       [&](const EnsembleSeries& s) { return s.name == plan.models[m].of; });
+    models[m] = run_model(plan, plan.models[m], *modelled, context, threads);
+  };
+  // An ODE is one trajectory and keeps one thread busy: ODEs run beside each other, ensembles one after the
+  // other.
+  std::vector<std::size_t> odes, ensembles;
+  for (std::size_t m = 0; m < plan.models.size(); ++m)
+    (plan.models[m].theory != "conventional-sde" && plan.problem->deterministic(plan.models[m].slow)
+         ? odes
+         : ensembles)
+        .push_back(m);
+  if (!odes.empty()) context.progress.label("models");
+  parallel_for(context.threads, odes.size(), [&](std::size_t j) { run_one(odes[j], 1); });
+  for (const std::size_t m : ensembles) {
+    context.progress.label(plan.models[m].name);
+    run_one(m, context.threads);
+  }
+  all.insert(all.end(), models.begin(), models.end());
+  return all;
+}
+
+Result ensemble_result(const EnsemblePlan& plan, const std::vector<EnsembleSeries>& all,
+                       const std::vector<std::string>& start_warnings) {
+  Result result = assemble(plan, all);
+  result.warnings = start_warnings;
+  for (const EnsembleSeries& s : all) {
+    const auto total = s.deterministic ? 1 : static_cast<long long>(s.replicas.back() + s.diverged.back());
+    const auto diverged = static_cast<long long>(s.diverged.back());
+    result.replicas += total;
+    result.diverged += diverged;
+    if (diverged == total) result.diverged_series.push_back(s.name);
+    if (diverged > 0)
+      result.warnings.push_back(s.name + ": " + std::to_string(diverged) + " of " + std::to_string(total) +
+                                " replicas diverged and were left out");
+    if (s.unconverged > 0)
+      result.warnings.push_back(s.name + ": " + std::to_string(s.unconverged) +
+                                " projections onto the manifold did not converge");
+  }
+  report_regime(plan, result);
+  result.summary = summarize(plan, all);
+  return result;
+}
+
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+/// Seconds that f(amount) would take for the whole amount, from parts of it, larger and larger until one
+/// takes 20 ms. `unit` is the least part there is.
+template <class Function>
+double extrapolated_seconds(double whole, double unit, Function&& f) {
+  for (double part = std::min(whole, unit);; part = std::min(whole, 4 * part)) {
+    const auto begin = std::chrono::steady_clock::now();
+    f(part);
+    const double seconds = seconds_since(begin);
+    if (part >= whole || seconds > 0.02) return seconds * whole / part;
+  }
+}
+
+/// Runs a little of a pack of iterates, a projection and a trajectory, each on one thread.
+double measured_seconds(EnsemblePlan& plan, const RunContext& context) {
+  prepare_start(plan);
+  const double outputs = plan.run.outputs;
+  double seconds = 0;
+  for (const AlgorithmConfig& config : plan.iterates) {
+    IterateRun run = iterate_run(plan, config, context.seed, {});
+    const double batches = (plan.run.replicas + run.width() - 1) / run.width();
+    std::vector<double> states;
+    const double of_pack = extrapolated_seconds(plan.run.slow_time, plan.run.slow_time / 4096, [&](double T) {
+      run.points = record_points(config.algorithm, {T}, config.slow_time_per_step);
+      plan.problem->simulate(run, 0, [&](int, int replicas, const double* recorded) {
+        states.assign(recorded, recorded + static_cast<std::ptrdiff_t>(replicas) * plan.problem->dim());
+      });
+    });
+    const auto begin = std::chrono::steady_clock::now();
+    std::vector<DistanceToManifold> to(static_cast<std::size_t>(run.width()));
+    const int projected = std::min(run.width(), plan.run.replicas);
+    if (plan.run.project) plan.problem->project(states.data(), projected, to.data());
+    seconds += batches * (of_pack + outputs * seconds_since(begin));
+  }
+  for (const ModelConfig& model : plan.models) {
+    const auto run_to = [&](double T) {
+      const auto& start = model.theory == "conventional-sde" ? plan.start : plan.model_start;
+      const ModelRun run = prepare_model(model, *plan.problem, plan.noise, start, {T}, context.seed);
+      run.simulate(0, [](int, int, const double*) {});
+      return (run.deterministic ? 1 : (model.replicas + run.width - 1) / run.width);
+    };
+    double batches = 1;
+    seconds += extrapolated_seconds(plan.run.slow_time, plan.run.slow_time / 256,
+                                    [&](double T) { batches = run_to(T); }) *
+               batches;
+  }
+  return seconds;
+}
+
+}  // namespace
+
+Estimate estimate_plan(EnsemblePlan plan, const RunContext& context) {
+  Estimate estimate;
+  const int width = plan.run.single_precision ? native_width<float> : native_width<double>;
+  const double P = plan.run.outputs, M = static_cast<double>(plan.run.observables.size());
+  const auto add = [&](double work, double batches) {
+    estimate.work += work * batches;
+    estimate.bytes += batches * P * M * sizeof(Moments) + M * plan.run.samples * sizeof(double);
+  };
+  for (const AlgorithmConfig& iterates : plan.iterates)
+    add(iterate_work(plan, iterates) * width, (plan.run.replicas + width - 1) / width);
+  for (const ModelConfig& model : plan.models) {
+    const auto prepared = prepare_model(model, *plan.problem, plan.noise, plan.start, {}, context.seed);
+    const int replicas = prepared.deterministic ? 1 : model.replicas;
+    add(model_work(model, plan.run.times, *plan.problem) * prepared.width,
+        (replicas + prepared.width - 1) / prepared.width);
+  }
+  // Each thread holds the iterates of a pack: parameters, gradients and buffers of its workers.
+  double workers = 1;
+  for (const AlgorithmConfig& iterates : plan.iterates)
+    workers = std::max(workers, static_cast<double>(iterates.algorithm.workers));
+  estimate.bytes += context.threads * (3 * workers + 4) * plan.problem->dim() * width * sizeof(double);
+  if (context.measure) estimate.seconds = measured_seconds(plan, context) / context.threads;
+  return estimate;
+}
+
+}  // namespace slowsde
