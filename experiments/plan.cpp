@@ -13,6 +13,7 @@
 #include "slowsde/experiments/progress.hpp"
 #include "slowsde/experiments/registry.hpp"
 #include "slowsde/optim/psi_moment.hpp"
+#include "slowsde/problems/npy.hpp"
 
 namespace slowsde {
 namespace {
@@ -211,31 +212,65 @@ void read_model(ConfigTable& config, PlanConfig& plan) {
 
 // ------------------------------------------------------------------------------------------------ spectrum
 
+// Eigenvalues and, if there are any, weights as they stand in a file, and the place of each.
+struct SpectrumFile {
+  std::vector<double> eigenvalues, weights;
+  std::vector<std::string> places;
+};
+
+SpectrumFile read_spectrum_csv(const std::string& file) {
+  CsvTable columns = read_csv_columns(file, {{"eigenvalue", {"eigenvalue", "eigenvalues", "lambda"}},
+                                             {"weight", {"weight", "weights"}, false}});
+  SpectrumFile read{std::move(columns.columns[0]), std::move(columns.columns[1]), {}};
+  for (const std::size_t line : columns.lines) read.places.push_back(fmt::format("{}:{}", file, line));
+  return read;
+}
+
+// (n) eigenvalues, or (n × 2) with their weights.
+SpectrumFile read_spectrum_npy(const std::string& file) {
+  NpyArray array;
+  try {
+    array = read_npy(file);
+  } catch (const std::runtime_error& e) {
+    throw IoError(e.what());
+  }
+  const bool weighted = array.shape.size() == 2 && array.shape[1] == 2;
+  if (!(array.shape.size() == 1 || weighted))
+    throw IoError(file + ": must have the shape (n), eigenvalues, or (n, 2), eigenvalues and weights");
+  SpectrumFile read;
+  for (std::uint64_t i = 0; i < array.shape[0]; ++i) {
+    read.eigenvalues.push_back(array.value(weighted ? 2 * i : i));
+    if (weighted) read.weights.push_back(array.value(2 * i + 1));
+    read.places.push_back(fmt::format("{}: row {}", file, i));
+    for (const double value : {read.eigenvalues.back(), weighted ? read.weights.back() : 0})
+      if (!std::isfinite(value)) throw IoError(fmt::format("{} is not finite", read.places.back()));
+  }
+  return read;
+}
+
 DriftSpectrum read_spectrum_file(ConfigTable& table, PlanConfig& plan, const std::string& file) {
-  const CsvTable columns = read_csv_columns(file, {{"eigenvalue", {"eigenvalue", "eigenvalues", "lambda"}},
-                                                   {"weight", {"weight", "weights"}, false}});
+  const SpectrumFile read = file.ends_with(".npy") ? read_spectrum_npy(file) : read_spectrum_csv(file);
   DriftSpectrum spectrum;
-  const bool weighted = !columns.columns[1].empty();
+  const bool weighted = !read.weights.empty();
   std::size_t left_out = 0;
   double lowest = 0;
-  for (std::size_t i = 0; i < columns.lines.size(); ++i) {
-    const double lambda = columns.columns[0][i];
-    if (weighted && columns.columns[1][i] < 0 && lambda > 0)
-      throw IoError(
-          fmt::format("{}:{}: weight = {} must be >= 0", file, columns.lines[i], columns.columns[1][i]));
+  for (std::size_t i = 0; i < read.eigenvalues.size(); ++i) {
+    const double lambda = read.eigenvalues[i];
     if (!(lambda > 0)) {  // no direction in which an attracting manifold holds the iterates
       ++left_out;
       lowest = std::min(lowest, lambda);
       continue;
     }
+    if (weighted && read.weights[i] < 0)
+      throw IoError(fmt::format("{}: weight = {} must be >= 0", read.places[i], read.weights[i]));
     spectrum.eigenvalues.push_back(lambda);
-    if (weighted) spectrum.weights.push_back(columns.columns[1][i]);
+    if (weighted) spectrum.weights.push_back(read.weights[i]);
   }
   if (spectrum.eigenvalues.empty()) throw IoError(file + ": has no eigenvalue > 0");
   if (left_out > 0)
     plan.warnings.push_back(
         fmt::format("{}: {} of {} eigenvalues are not positive (down to {:g}) and are left out", file,
-                    left_out, columns.lines.size(), lowest));
+                    left_out, read.eigenvalues.size(), lowest));
   table.checked("file", [&] { spectrum.check(); });
   return spectrum;
 }

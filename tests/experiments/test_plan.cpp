@@ -240,6 +240,32 @@ TEST_CASE(
   CHECK(refusal(config).find("s.csv:1: no column is named eigenvalue") != std::string::npos);
 }
 
+TEST_CASE("a spectrum as numpy saves it: (n) eigenvalues or (n, 2) with their weights") {
+  const test::Scratch dir;
+  const auto write = [&](const std::string& shape, const std::vector<double>& values) {
+    std::string header = "{'descr': '<f8', 'fortran_order': False, 'shape': " + shape + ", }";
+    header += std::string(118 - 1 - header.size(), ' ') + "\n";
+    std::string text = std::string("\x93NUMPY\x01\0\x76\0", 10) + header;
+    for (const double v : values) text.append(reinterpret_cast<const char*>(&v), sizeof v);
+    return dir.write("s.npy", text).string();
+  };
+  const std::string config = small + "[spectrum]\nfile = \"" + write("(2,)", {1, 0.5}) + "\"\n";
+  CHECK(planned(ConfigTable::parse(config, "c.toml")).variable("weight").data == std::vector<double>{1, 0.5});
+  write("(3, 2)", {1, 7, 0.5, 3, -0.1, 1});
+  const Result plan = planned(ConfigTable::parse(config, "c.toml"));
+  CHECK(plan.variable("eigenvalue").data == std::vector<double>{1, 0.5});
+  CHECK(plan.variable("weight").data == std::vector<double>{7, 3});
+  CHECK(warned(plan, "1 of 3 eigenvalues are not positive"));
+  write("(1, 3)", {1, 2, 3});
+  CHECK(refusal(config).find("s.npy: must have the shape (n)") != std::string::npos);
+  write("(2, 2)", {1, 2, 3, -1});
+  CHECK(refusal(config).find("s.npy: row 1: weight = -1 must be >= 0") != std::string::npos);
+  write("(2,)", {1, std::nan("")});
+  CHECK(refusal(config).find("s.npy: row 1 is not finite") != std::string::npos);
+  write("(5,)", {1, 2});
+  CHECK(refusal(config).find("s.npy") != std::string::npos);
+}
+
 TEST_CASE("a wrong plan is refused with the place and the cause") {
   const struct {
     std::string text, cause;
