@@ -273,6 +273,35 @@ EnsembleSeries run_model(const EnsemblePlan& plan, const ModelConfig& model, con
   return series;
 }
 
+/// κ at which a theory with sampling is called near its limit. Its second moment carries a factor 1/(1−κ) in
+/// the direction where sampling noise feeds back most, whose relative change is κ/(1−κ) times that of κ:
+/// above ½ a small change of the curvature, such as the displacements themselves cause, is amplified, and the
+/// linearization at one point of the manifold no longer stands for its neighbourhood.
+constexpr double largest_feedback = 0.5;
+
+/// Of each slow model with sampling, how near its second moment is to ceasing to exist.
+void report_feedback(const EnsemblePlan& plan, JsonWriter& json, Result& result) {
+  json.key("feedback").begin_array();
+  for (const ModelConfig& model : plan.models) {
+    if (model.theory == "conventional-sde") continue;
+    Round round = model.slow.round(0);
+    if (model.slow.theory == SlowTheory::quasi_static) round.workers = 1;
+    if (model.slow.moment->sampling_weight(round, plan.problem->samples()) == 0) continue;
+    const double ratio = plan.problem->feedback_ratio(plan.model_start, *model.slow.moment, round);
+    json.begin_object();
+    json.key("name").value(model.name);
+    json.key("feedback_ratio").value(ratio);
+    json.end_object();
+    const std::string text = model.name + ": sampling noise feeds back on itself with a ratio of " +
+                             std::to_string(ratio) + " at the start";
+    if (ratio >= 1)
+      result.warnings.push_back(text + ": there is no stationary second moment, no theory is in range");
+    else if (ratio > largest_feedback)
+      result.warnings.push_back(text + " (the moment ceases to exist at 1): the theory is near its limit");
+  }
+  json.end_array();
+}
+
 void report_regime(const EnsemblePlan& plan, Result& result) {
   const PointReport at = plan.problem->report(plan.start);
   JsonWriter json;
@@ -311,6 +340,7 @@ void report_regime(const EnsemblePlan& plan, Result& result) {
            ": the noise is not small");
   }
   json.end_array();
+  report_feedback(plan, json, result);
   json.end_object();
   result.regime = json.text();
 }

@@ -135,6 +135,11 @@ class ExperimentProblem {
   virtual void observe(const double* theta, const std::vector<std::string>& names, double* out) const = 0;
 
   virtual PointReport report(const std::vector<double>& theta) const = 0;
+
+  /// GramGeometry::feedback_ratio of a second-moment model at a point of Γ; 0 for a model without sampling,
+  /// NaN where the problem has no residual space.
+  virtual double feedback_ratio(const std::vector<double>& theta, const SecondMoment& moment,
+                                const Round& round) const = 0;
 };
 
 }  // namespace slowsde

@@ -101,6 +101,14 @@ class LargeProblem final : public ProblemBase<P> {
             .distance = geometry.residual()};
   }
 
+  double feedback_ratio(const std::vector<double>& theta, const SecondMoment& moment,
+                        const Round& round) const override {
+    if (moment.sampling_weight(round, this->samples()) == 0) return 0;
+    GramGeometry geometry(*model_);
+    geometry.move_to(Eigen::Map<const Eigen::VectorXd>(theta.data(), size(theta)));
+    return geometry.feedback_ratio(moment, round);
+  }
+
  private:
   static Eigen::Index size(const std::vector<double>& v) { return static_cast<Eigen::Index>(v.size()); }
 

@@ -9,6 +9,7 @@
 #include <boost/numeric/odeint/stepper/generation.hpp>
 #include <boost/numeric/odeint/stepper/runge_kutta_dopri5.hpp>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -19,6 +20,7 @@
 #include "slowsde/problems/least_squares_adaptor.hpp"
 #include "slowsde/sde/conventional_sde.hpp"
 #include "slowsde/sde/gradient_flow.hpp"
+#include "slowsde/sde/gram_geometry.hpp"
 #include "slowsde/sde/label_noise_flow.hpp"
 #include "slowsde/sde/quasi_static_qsr.hpp"
 #include "slowsde/sde/slow_sde.hpp"
@@ -140,6 +142,19 @@ class SmallProblem final : public ProblemBase<P> {
             .rank_gap = frame.rank_gap(),
             .rank = frame.rank(),
             .distance = frame.gradient_norm()};
+  }
+
+  double feedback_ratio(const std::vector<double>& theta, const SecondMoment& moment,
+                        const Round& round) const override {
+    if (moment.sampling_weight(round, this->samples()) == 0) return 0;
+    if constexpr (LeastSquaresProblem<P>) {
+      const LeastSquaresModelOf<P> model(this->problem());
+      GramGeometry geometry(model);
+      geometry.move_to(Eigen::Map<const Eigen::VectorXd>(theta.data(), D));
+      return geometry.feedback_ratio(moment, round);
+    } else {
+      return std::numeric_limits<double>::quiet_NaN();
+    }
   }
 
  private:

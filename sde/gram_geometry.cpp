@@ -100,7 +100,7 @@ double GramGeometry::feedback_ratio(const SecondMoment& moment, const Round& rou
     const MatrixXd Y = strength * root.cwiseProduct(sampling_covariance(X));
     out = Eigen::Map<const Eigen::VectorXd>(Y.data(), Y.size());
   };
-  return largest_eigenvalue(symmetric, rank_ * rank_, {.tolerance = 1e-6}).value;
+  return largest_eigenvalue(symmetric, rank_ * rank_, {.tolerance = 1e-4}).value;
 }
 
 Eigen::VectorXd GramGeometry::tangent(const Eigen::VectorXd& v) const {

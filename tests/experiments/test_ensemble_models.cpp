@@ -9,6 +9,7 @@
 
 #include "slowsde/experiments/config.hpp"
 #include "slowsde/experiments/experiment.hpp"
+#include "slowsde/experiments/problem_entry.hpp"
 #include "slowsde/experiments/progress.hpp"
 #include "slowsde/experiments/registry.hpp"
 #include "slowsde/experiments/result.hpp"
@@ -115,4 +116,82 @@ TEST_CASE("a theory is refused where it would silently describe another algorith
   // a last round that the end of the run cuts short is no obstacle
   CHECK_NOTHROW(run(valley(label, "lr = 0.1\nrule = { name = \"constant\", local_steps = 7 }",
                            "theory = \"closed-form\"")));
+}
+
+namespace {
+
+constexpr int n = 11;
+
+/// f_s = √n θ_s in n + 1 parameters: orthogonal samples, every eigenvalue of the Hessian on Γ is 1.
+struct OrthogonalSamples {
+  std::vector<double> x = std::vector<double>(n * (n + 1), 0.0);
+  OrthogonalSamples() {
+    for (std::size_t s = 0; s < n; ++s) x[s * (n + 1) + s] = std::sqrt(n);
+  }
+  int dim() const { return n + 1; }
+  int outputs_count() const { return 1; }
+  int samples() const { return n; }
+  template <class T, class I>
+  void outputs(const T* theta, const I& i, T* f) const {
+    f[0] = T(0.0);
+    for (int j = 0; j < dim(); ++j) f[0] = f[0] + lookup<T>(x.data() + j, i * I(dim())) * theta[j];
+  }
+  template <class I, class T>
+  void targets(const I&, T* y) const {
+    y[0] = T(0.0);
+  }
+  template <class T, class I>
+  void add_sample_gradient(const T* theta, const I& i, const T* eps, T* g, T*) const {
+    T r;
+    outputs(theta, i, &r);
+    r = r - eps[0];
+    for (int j = 0; j < dim(); ++j) g[j] = g[j] + r * lookup<T>(x.data() + j, i * I(dim()));
+  }
+  int scratch_size() const { return 0; }
+};
+
+Result run_orthogonal(double eta, int workers, const std::string& moment) {
+  Registry registry = builtin_registry();
+  add_problem<OrthogonalSamples>(registry, "orthogonal");
+  std::string zeros = "0.0";
+  for (int j = 0; j < n; ++j) zeros += ", 0.0";
+  ConfigTable table = ConfigTable::parse(
+      "[problem]\nname = \"orthogonal\"\n[start]\npoint = [" + zeros +
+          "]\n[noise]\nkind = \"minibatch\"\nsigma = 0.1\n[run]\nreplicas = 8\nslow_time = 0.2\noutputs = "
+          "2\nproject = false\n[[iterates]]\nname = \"it\"\nlr = " +
+          std::to_string(eta) + "\nworkers = " + std::to_string(workers) +
+          "\n[[models]]\nname = \"model\"\nmoment = \"" + moment + "\"\n",
+      "test");
+  Progress progress;
+  RunContext context{registry, progress};
+  context.threads = 1;
+  return run_experiment(table, context);
+}
+
+double reported_feedback(const Result& result) {
+  const std::string key = "\"feedback_ratio\":";
+  const std::size_t at = result.regime.find(key);
+  return at == std::string::npos ? -1 : std::stod(result.regime.substr(at + key.size()));
+}
+
+bool warned(const Result& result) {
+  for (const std::string& warning : result.warnings)
+    if (warning.find("feeds back on itself") != std::string::npos) return true;
+  return false;
+}
+
+}  // namespace
+
+TEST_CASE("a model with sampling reports how near its second moment is to ceasing to exist, and warns") {
+  // On orthogonal samples with λ = 1 SGD's κ is η(n−1)/(B(2−η)).
+  for (const int workers : {1, 2})
+    for (const double kappa : {0.2, 0.45, 0.55, 0.9}) {
+      CAPTURE(workers);
+      CAPTURE(kappa);
+      const double eta = 2 * kappa / ((n - 1.0) / workers + kappa);
+      const Result result = run_orthogonal(eta, workers, "sampling");
+      CHECK(test::near_relative(reported_feedback(result), kappa, 1e-4));
+      CHECK(warned(result) == (kappa > 0.5));
+    }
+  CHECK(reported_feedback(run_orthogonal(0.1, 1, "finite-step")) == -1);
 }
