@@ -1,6 +1,7 @@
 #include "slowsde/experiments/train.hpp"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <bit>
@@ -20,6 +21,7 @@
 #include "slowsde/optim/round_plan.hpp"
 #include "slowsde/problems/network_model.hpp"
 #include "slowsde/sde/sharpness.hpp"
+#include "tests/support/scratch.hpp"
 #include "tests/support/tolerance.hpp"
 
 using namespace slowsde;
@@ -346,4 +348,27 @@ TEST_CASE("what cannot be trained is refused at its key") {
   CHECK(refusal({"measure.gap_samples=500"}).find("gap_samples") != std::string::npos);
   CHECK(refusal({"measure.spectrum_at=[2.0]"}).find("fractions") != std::string::npos);
   CHECK(refusal({"network.init_gain=[1.0]"}).find("init_gain") != std::string::npos);
+}
+
+TEST_CASE(
+    "the documentation has every observable, and every update rule with its parameters and their defaults") {
+  const std::string readme = test::read_text("README.md");
+  for (const TrainObservable& observable : train_observables()) {
+    CAPTURE(observable.name);
+    CHECK(readme.find("`" + std::string(observable.name) + "`") != std::string::npos);
+  }
+  const std::size_t begin = readme.find("| `name` of `update` |");
+  REQUIRE(begin != std::string::npos);
+  const std::string table = readme.substr(begin, readme.find("\n\n", begin) - begin);
+  for (const auto& [name, summary] : update_rule_catalogue()) {
+    CAPTURE(name);
+    CHECK(table.find("| `" + name + "` |") != std::string::npos);
+    make_update_rule(name, [&](std::string_view parameter, double fallback) {
+      CAPTURE(parameter);
+      const std::size_t at = table.find("`" + std::string(parameter) + "`");
+      CHECK(at != std::string::npos);
+      CHECK(table.substr(at, 60).find(fmt::format("({:g})", fallback)) != std::string::npos);
+      return fallback;
+    });
+  }
 }
