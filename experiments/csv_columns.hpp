@@ -1,6 +1,7 @@
 // Columns of numbers out of somebody else's CSV file: any order, any further columns, named errors.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <string>
 #include <vector>

@@ -126,9 +126,9 @@ void write_rules(const PlanConfig& plan, const PlanOutcome& outcome, std::string
   if (plan.spectrum) {
     const double time = outcome.rules.front().drift.counts.slow_time;
     out += fmt::format(
-        "m is the drift over that of SGD with the same batch, 1 to K = {}; sum eta^2 m lies between {:.4g} "
-        "(SGD) and "
-        "{:.4g}\n",
+        "m: drift over that of SGD with the same batch, 1 to K = {}; late m: in the last tenth of the slow "
+        "time\n"
+        "sum eta^2 m lies between {:.4g} (SGD) and {:.4g}\n",
         plan.workers, time, plan.workers * time);
   }
 }

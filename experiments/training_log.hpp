@@ -1,6 +1,7 @@
 // An engineer's own training run: step, learning rate, wall time and H as a CSV file.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>

@@ -2,6 +2,7 @@
 // Calibrated from measured times, asked about other rules and other networks.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 #include <vector>

@@ -1,6 +1,6 @@
 """A plan: H and the predicted drift over the schedule, what drift costs in communication, what it takes in hours."""
 import numpy as np
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 import style
 from loader import Unreadable
@@ -20,7 +20,7 @@ def draw(runs, observable=None):
     rules = [str(name) for name in data["rule"]]
     predicted, timed = "multiplier" in data, "hours" in data
     names = ["steps"] + ["multiplier"] * predicted + ["trade"] * predicted + ["hours"] * timed
-    across = style.across(len(names))
+    across = min(len(names), 2)
     down = -(-len(names) // across)
     fig, axes = plt.subplots(down, across, squeeze=False,
                              figsize=(style.SINGLE if across == 1 else style.DOUBLE, 0.2 + 2.3 * down))
@@ -92,9 +92,11 @@ def _trade(ax, data, marks):
     ax.set_xscale("log")
     ax.set_xlim(low, 1.3)
     ax.set_ylim(-0.03, 1.04)
+    ax.xaxis.set_major_locator(FixedLocator([v for v in (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1) if v >= low]))
+    ax.xaxis.set_minor_locator(NullLocator())
     _percent(ax, "x")
     _percent(ax, "y")
-    ax.set_xlabel("averages relative to data parallelism (%)")
+    ax.set_xlabel("averages / those of data parallelism (%)")
     ax.set_ylabel("extra drift, $\\sum\\eta^2(m-1)$\nrelative to its bound (%)")
 
 

@@ -88,8 +88,8 @@ TEST_CASE("help shows the exit codes, and a wrong command line is one line and s
   CHECK(slowsde_program(dir, "--version").out == "0.1.0\n");
   for (const char* arguments :
        {"", "rnu", "run", "run a.toml b.toml", "run x.toml --threads 0", "run x.toml --seed -1",
-        "run x.toml --seed 9223372036854775808", "run x.toml --backend tpu", "run x.toml --sed 3", "new",
-        "new problem", "plot", "list extra"}) {
+        "run x.toml --seed 9223372036854775808", "run x.toml --backend tpu", "run x.toml --sed 3", "plan",
+        "new", "new problem", "plot", "list extra"}) {
     CAPTURE(arguments);
     const Outcome o = slowsde_program(dir, arguments);
     CHECK(o.status == 2);
@@ -234,6 +234,42 @@ TEST_CASE("with --json the run is printed as JSON") {
       "assert r[\"directory\"] == \"results/line\" and r[\"run\"][\"seed\"] == 5, r'");
   CHECK(o.status == 0);
   CHECK(o.err.empty());
+}
+
+TEST_CASE("plan prints without a directory, writes one where --out names it, and refuses other kinds") {
+  Scratch dir;
+  dir.write(
+      "plan.toml",
+      "kind = \"plan\"\nworkers = 4\n[schedule]\nlr = 0.1\ntotal_steps = 1000\n[[rules]]\nname = \"ten\"\n"
+      "rule = { name = \"constant\", local_steps = 10 }\n[spectrum]\nlambdas = [1]\n");
+  const Outcome printed = slowsde_program(dir, "plan plan.toml");
+  CHECK(printed.status == 0);
+  CHECK(printed.err.empty());
+  CHECK(std::regex_search(printed.out, std::regex("\\nten +100 +10\\.0 +10 ")));
+  CHECK(!fs::exists(dir / "results"));
+  const Outcome json =
+      slowsde_program(dir,
+                      "plan plan.toml --json --set rules.0.rule.local_steps=20 | /usr/bin/python3 -c "
+                      "'import json, sys; print(json.load(sys.stdin)[\"rules\"][0][\"rounds\"])'");
+  CHECK(json.out == "50\n");
+  CHECK(slowsde_program(dir, "plan plan.toml --quiet").out.empty());
+  CHECK(slowsde_program(dir, "plan plan.toml --out kept").status == 0);
+  for (const char* file : {"result.nc", "config.toml", "run.json", "summary.txt"})
+    CHECK(fs::exists(dir / "kept" / file));
+  CHECK(slowsde_program(dir, "plan plan.toml --out kept").status == 5);
+  CHECK(slowsde_program(dir, "plan plan.toml --out kept --force").status == 0);
+  // the same by `run`, and from the effective configuration
+  CHECK(slowsde_program(dir, "run plan.toml --quiet").status == 0);
+  CHECK(read_text(dir / "results/plan/summary.txt") == read_text(dir / "kept/summary.txt"));
+  CHECK(slowsde_program(dir, "plan kept/config.toml --out again --quiet").status == 0);
+  CHECK(read_text(dir / "again/result.nc") == read_text(dir / "kept/result.nc"));
+  const Outcome wrong = slowsde_program(dir, "plan plan.toml --set kind=ensemble");
+  CHECK(wrong.status == 2);
+  CHECK(is_one_error(wrong.err));
+  CHECK(wrong.err.find("kind = \"ensemble\" must be \"plan\"") != std::string::npos);
+  const Outcome typo = slowsde_program(dir, "plan plan.toml --set rules.0.rule.local_step=3");
+  CHECK(typo.status == 2);
+  CHECK(typo.err.find("did you mean 'rules.0.rule.local_steps'?") != std::string::npos);
 }
 
 TEST_CASE("a backend that is not there has its own status") {

@@ -5,7 +5,7 @@ import pathlib
 import netCDF4
 import numpy as np
 
-_TEXT = {"series", "models_series", "observable", "part"}
+_TEXT = {"series", "models_series", "observable", "part", "rule"}
 
 
 def psi(x):
@@ -106,6 +106,37 @@ def _config(figure, title, all_series=(), **more):
         config["figure"] = figure
     models = [{"name": s["name"], "of": s["of"], **s["entry"]} for s in all_series if s["of"]]
     return config | ({"models": models} if models else {})
+
+
+def plan(path, rules=4, predicted=True, timed=True, feasible=True, length=20):
+    """A plan with made-up rules: H grows with the number of the rule and with the step."""
+    K, N, samples = 16, 90000, 120
+    step = np.floor(np.linspace(0, N - 1, samples))
+    power = np.linspace(0, 3, rules)[:, None]
+    H = np.floor((1 + 40 * step / N) ** power)
+    rounds = N * (1 / H).mean(axis=1)
+    arrays = {"rule": (("rule",), [f"rule {i} " + "x" * length for i in range(rules)]), "workers": ((), K),
+              "total_steps": ((), N), "step": (("sample",), step), "lr": (("sample",), 0.1 * (1 - step / N)),
+              "rounds": (("rule",), rounds), "communication": (("rule",), rounds / N),
+              "local_steps": (("rule", "sample"), H)}
+    if predicted:
+        m = 1 + (K - 1) * psi(0.1 * (1 - step / N) * H)
+        alpha = np.geomspace(0.01, 1, 8)
+        arrays |= {"multiplier": (("rule", "sample"), m), "extra_drift": (("rule",), (m.mean(axis=1) - 1) / (K - 1)),
+                   "regularization": (("rule",), m.mean(axis=1)), "late_multiplier": (("rule",), m[:, -1]),
+                   "eigenvalue": (("eigenvalue",), [1.0, 0.1]), "weight": (("eigenvalue",), [1.0, 1.0]),
+                   "sgd_regularization": ((), 1), "alpha": (("alpha",), alpha),
+                   "alpha_communication": (("alpha",), 0.2 / (1 + 10 * alpha)), "alpha_extra_drift": (("alpha",), alpha / 1.3),
+                   "target_extra_drift": ((), 0.5), "target_communication": ((), 0.15), "target_gamma": ((), 2),
+                   "answer_feasible": ((), feasible), "answer_alpha": ((), 0.65), "answer_communication": ((), 0.027),
+                   "answer_extra_drift": ((), 0.5)}
+    if timed:
+        gbps = np.array([10.0, 25, 100, 400])
+        hours = 20 + (rounds / N)[:, None] * 180 / gbps
+        arrays |= {"bandwidth": (("bandwidth",), gbps), "hours": (("rule", "bandwidth"), hours),
+                   "hours_error": (("rule", "bandwidth"), 0.05 * np.ones_like(hours)), "step_seconds": ((), 0.8),
+                   "average_seconds": ((), 0.28), "measured_bandwidth": ((), 25)}
+    return write(path, {"kind": "plan", "title": "Which H?", "target": {"base_steps": 4}}, arrays)
 
 
 def digits(path, eta, seeds=8, rng=None):

@@ -194,6 +194,9 @@ class Errors(Scratch):
         self.assert_not_drawn(self.program(path, "--figure", "ensemble"), "is a sweep")
         path = synthetic.valley(self.scratch / "other")
         self.assert_not_drawn(self.program(path, "--figure", "sweep"), "is no sweep")
+        self.assert_not_drawn(self.program(path, "--figure", "plan"), "is no plan")
+        plan = synthetic.plan(self.scratch / "plan")
+        self.assert_not_drawn(self.program(plan, "--observable", "trace"), "a plan has no observables")
 
     def test_a_broken_part_does_not_stop_the_others(self):
         suite = synthetic.suite(self.scratch / "suite", {"a": synthetic.valley, "b": synthetic.valley})
@@ -278,6 +281,17 @@ class Look(Scratch):
         self.assertEqual(len(fig.axes), 4)
         fig, _ = self.draw(synthetic.h_base(self.scratch / "one", alphas=(0.1,)), observable="lambda_max")
         self.assertEqual(len(fig.axes), 2)
+
+    def test_plans_with_and_without_eigenvalues_and_times(self):
+        for i, (predicted, timed) in enumerate(itertools.product((True, False), repeat=2)):
+            fig, caption = self.draw(synthetic.plan(self.scratch / f"{i}", predicted=predicted, timed=timed))
+            self.assertEqual(sum(ax.get_visible() for ax in fig.axes), 1 + 2 * predicted + timed)
+            self.assertEqual("is the least that gives 50.0 % of the possible extra drift" in caption, predicted)
+            self.assertEqual("0.28 s an average at 25 Gbit/s" in caption, timed)
+        _, caption = self.draw(synthetic.plan(self.scratch / "none", feasible=False))
+        self.assertIn("no alpha meets the targets", caption)
+        self.draw(synthetic.plan(self.scratch / "many", rules=12, length=4))
+        self.draw(synthetic.plan(self.scratch / "one", rules=1, length=40))
 
     def test_the_check_of_overlaps_sees_one(self):
         fig, ax = style.plt.subplots()
