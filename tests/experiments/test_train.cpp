@@ -203,7 +203,7 @@ TEST_CASE("trace, largest eigenvalue and spectrum are those of the Hessian at th
   // Hutchinson's.
   for (const char* loss : {"cross-entropy", "squared"}) {
     const TrainPlan plan =
-        plan_of(mixture, {std::string("network.loss=") + loss, "measure.trace_products=300", "precision=f64",
+        plan_of(mixture, {fmt::format("network.loss={}", loss), "measure.trace_products=300", "precision=f64",
                           "measure.spectrum_at=[0.0, 1.0]", "measure.spectrum_probes=3"});
     const TrainedReplica trained = train_replica(plan, plan.runs[1], 4, 2, 1, [](double) {});
     const std::vector<double> theta0 = plan.start(4, 2);
@@ -355,17 +355,17 @@ TEST_CASE(
   const std::string readme = test::read_text("README.md");
   for (const TrainObservable& observable : train_observables()) {
     CAPTURE(observable.name);
-    CHECK(readme.find("`" + std::string(observable.name) + "`") != std::string::npos);
+    CHECK(readme.find(fmt::format("`{}`", observable.name)) != std::string::npos);
   }
   const std::size_t begin = readme.find("| `name` of `update` |");
   REQUIRE(begin != std::string::npos);
   const std::string table = readme.substr(begin, readme.find("\n\n", begin) - begin);
   for (const auto& [name, summary] : update_rule_catalogue()) {
     CAPTURE(name);
-    CHECK(table.find("| `" + name + "` |") != std::string::npos);
+    CHECK(table.find(fmt::format("| `{}` |", name)) != std::string::npos);
     make_update_rule(name, [&](std::string_view parameter, double fallback) {
       CAPTURE(parameter);
-      const std::size_t at = table.find("`" + std::string(parameter) + "`");
+      const std::size_t at = table.find(fmt::format("`{}`", parameter));
       CHECK(at != std::string::npos);
       CHECK(table.substr(at, 60).find(fmt::format("({:g})", fallback)) != std::string::npos);
       return fallback;
