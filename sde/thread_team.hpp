@@ -9,7 +9,7 @@
 #include <string>
 #include <system_error>
 #include <thread>
-#include <utility>
+#include <type_traits>
 #include <vector>
 
 namespace slowsde {

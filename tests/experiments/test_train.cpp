@@ -1,6 +1,7 @@
 #include "slowsde/experiments/train.hpp"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <bit>
@@ -20,6 +21,7 @@
 #include "slowsde/optim/round_plan.hpp"
 #include "slowsde/problems/network_model.hpp"
 #include "slowsde/sde/sharpness.hpp"
+#include "tests/support/scratch.hpp"
 #include "tests/support/tolerance.hpp"
 
 using namespace slowsde;
@@ -201,7 +203,7 @@ TEST_CASE("trace, largest eigenvalue and spectrum are those of the Hessian at th
   // Hutchinson's.
   for (const char* loss : {"cross-entropy", "squared"}) {
     const TrainPlan plan =
-        plan_of(mixture, {std::string("network.loss=") + loss, "measure.trace_products=300", "precision=f64",
+        plan_of(mixture, {fmt::format("network.loss={}", loss), "measure.trace_products=300", "precision=f64",
                           "measure.spectrum_at=[0.0, 1.0]", "measure.spectrum_probes=3"});
     const TrainedReplica trained = train_replica(plan, plan.runs[1], 4, 2, 1, [](double) {});
     const std::vector<double> theta0 = plan.start(4, 2);
@@ -346,4 +348,27 @@ TEST_CASE("what cannot be trained is refused at its key") {
   CHECK(refusal({"measure.gap_samples=500"}).find("gap_samples") != std::string::npos);
   CHECK(refusal({"measure.spectrum_at=[2.0]"}).find("fractions") != std::string::npos);
   CHECK(refusal({"network.init_gain=[1.0]"}).find("init_gain") != std::string::npos);
+}
+
+TEST_CASE(
+    "the documentation has every observable, and every update rule with its parameters and their defaults") {
+  const std::string readme = test::read_text("README.md");
+  for (const TrainObservable& observable : train_observables()) {
+    CAPTURE(observable.name);
+    CHECK(readme.find(fmt::format("`{}`", observable.name)) != std::string::npos);
+  }
+  const std::size_t begin = readme.find("| `name` of `update` |");
+  REQUIRE(begin != std::string::npos);
+  const std::string table = readme.substr(begin, readme.find("\n\n", begin) - begin);
+  for (const auto& [name, summary] : update_rule_catalogue()) {
+    CAPTURE(name);
+    CHECK(table.find(fmt::format("| `{}` |", name)) != std::string::npos);
+    make_update_rule(name, [&](std::string_view parameter, double fallback) {
+      CAPTURE(parameter);
+      const std::size_t at = table.find(fmt::format("`{}`", parameter));
+      CHECK(at != std::string::npos);
+      CHECK(table.substr(at, 60).find(fmt::format("({:g})", fallback)) != std::string::npos);
+      return fallback;
+    });
+  }
 }
