@@ -7,6 +7,7 @@ import matplotlib
 import numpy as np
 
 matplotlib.use("Agg")
+import matplotlib.ticker  # noqa: E402
 import matplotlib.pyplot as plt  # noqa: E402  (after the choice of the backend)
 
 COLOURS = ["#004488", "#BB5566", "#CC9922", "#000000", "#6699CC", "#997700", "#EE99AA"]
@@ -82,6 +83,13 @@ def cycle(values, i):
 def intervals(ax, x, y, half, elinewidth=0.8, **look):
     """Marks with error bars where the half-width is known."""
     return ax.errorbar(x, y, half if np.isfinite(half).any() else None, elinewidth=elinewidth, **look)
+
+
+def plain_log_ticks(axis):
+    """Ticks at 1, 2, 5 of each decade with plain numbers, for axes that span hardly more than one."""
+    axis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(matplotlib.ticker.NullFormatter())
 
 
 def line_handle(label, **style):

@@ -38,14 +38,16 @@ def draw(runs, observable=None):
                                                    for p in points))
     top.set_xscale("log")
     top.set_yscale("log" if (gap - half > 0).all() and (predicted > 0).all() else "linear")
+    if top.get_yscale() == "log":
+        style.plain_log_ticks(top.yaxis)
     first, second = str(get("first_rule")[0]), str(get("second_rule")[0])
     top.set_ylabel(f"{first} minus {second} in\n" + style.observable_label(compared, run))
     bottom.set_ylabel("measured\n/ predicted")
     bottom.set_xlabel(r"learning rate $\eta$")
     ticks = sorted(set(rate))
     bottom.set_xticks(ticks, [f"{r:g}" for r in ticks])
-    bottom.minorticks_off()
-    top.tick_params(axis="x", which="minor", bottom=False)
+    for ax in (top, bottom):
+        ax.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
     style.legends_above(fig, [("marks: measured, 95 % interval; lines: predicted", handles)])
     return fig, (f"{run.title or run.path.name}: {first} minus {second} in {style.PLAIN.get(compared, compared)}: "
                  + "; ".join(said) + "; 95 % intervals of the seeds' differences (Student's t).")

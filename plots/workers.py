@@ -53,7 +53,8 @@ def draw(runs, observable=None):
             ax.set_xscale("log", base=2)
             ax.set_yscale("log")
             ax.set_xticks(x, [f"{k:g}" for k in x])
-            ax.minorticks_off()
+            ax.tick_params(axis="x", which="minor", bottom=False)
+            style.plain_log_ticks(ax.yaxis)
             ax.set_title(rf"{run.title.split(', ')[-1]}: " + (rf"$B={size:g}$, $B_\mathrm{{loc}}=B/K$" if fixed == "global"
                                                               else rf"$B_\mathrm{{loc}}={size:g}$, $B=K B_\mathrm{{loc}}$"))
             if row + 1 == len(runs):

@@ -5,7 +5,8 @@ import pathlib
 import netCDF4
 import numpy as np
 
-_TEXT = {"series", "models_series", "observable", "part", "rule"}
+_TEXT = {"series", "models_series", "observable", "part", "schedule", "rule", "first_rule", "second_rule", "compared",
+         "verdict"}
 
 
 def psi(x):
@@ -96,7 +97,7 @@ def write(path, config, arrays, attributes=()):
             v.long_name = name
             if not text:
                 v.units = "1"
-            v[...] = values
+            v[...] = values if values.shape else values.item()
     return path
 
 
@@ -277,3 +278,83 @@ def suite(path, parts):
     for name, make in parts.items():
         make(pathlib.Path(path) / name)
     return pathlib.Path(path)
+
+
+RULES = {"parallel": 1, "H = 4": 4, "H = 32": 32, "post-local": 20, "QSR": 12, "cubic": 14, "gamma = 1": 6, "SWAP": 40,
+         "H in proportion to k": 9, "table": 25}
+
+
+def sync_rules(path, rules=None, schedules=("cosine", "step"), rates=(0.05, 0.05), steps=(12000, 12000), figure="",
+               tested=True, seeds=16, rng=None):
+    """Rules in pairs: the larger H, the larger the fall; the last two rules can not be told apart."""
+    rng = rng or np.random.default_rng(6)
+    rules = rules or RULES
+    names, H = list(rules), np.array(list(rules.values()), dtype=float)
+    H[-1] = H[-2] if len(H) > 2 else H[-1]
+    observables = ["trace", "test_accuracy"] if tested else ["trace"]
+    pairs = [(a, b) for a in range(len(H)) for b in range(a + 1, len(H))]
+    points, more = [], {k: [] for k in ("final_measured", "final_half_width", "final_predicted", "total_communication",
+                                        "measured_gap", "gap_half_width", "predicted_gap", "long_rounds", "verdict",
+                                        "grid_step", "grid_lr", "grid_local_steps")}
+    for rate, N, _ in zip(rates, steps, schedules):
+        T = N * rate**2 / 2
+        predicted = 190 - T * 0.3 * np.log2(2 * H)
+        measured = predicted + 0.05 * rng.standard_normal(len(H))
+        measured[-1] = measured[-2]
+        t = np.array([0, T / 2, T])
+        def path_of(end):
+            columns = [190 + (end - 190) * t / T] + ([0.7 + 0.001 * t] if tested else [])
+            return np.stack(columns, axis=1)
+        sd = np.outer([0, 1, 1], [0.2, 0.004][:len(observables)])
+        settings = dict(workers=4, local_batch=2, eta=rate)
+        all_series = [series(n, t, path_of(m), sd, seeds, local_steps=h, **settings)
+                      for n, m, h in zip(names, measured, H)]
+        all_series += [series(f"{n}: predicted", t, path_of(p), of=n, local_steps=h, **settings)
+                       for n, p, h in zip(names, predicted, H)]
+        points.append(variables(observables, all_series))
+        half = np.full(len(H), 0.1)
+        gap = np.array([measured[a] - measured[b] for a, b in pairs])
+        expected = np.array([predicted[a] - predicted[b] for a, b in pairs])
+        add = dict(final_measured=measured, final_half_width=half, final_predicted=predicted, total_communication=1 / H,
+                   measured_gap=gap, gap_half_width=np.full(len(pairs), 0.1), predicted_gap=expected,
+                   long_rounds=[float(H[b] == 40) for _, b in pairs],
+                   verdict=["tie" if e == 0 else "ordered as predicted" for e in expected],
+                   grid_step=np.arange(200) * N / 200, grid_lr=np.full(200, rate),
+                   grid_local_steps=np.outer(H, np.linspace(1, 5, 200)))
+        for k, v in add.items():
+            more[k].append(v)
+    dims = {k: ("point", "grid") if k in ("grid_step", "grid_lr") else ("point", "rule", "grid") if k == "grid_local_steps"
+            else ("point", "rule") if k.startswith(("final", "total")) else ("point", "pair") for k in more}
+    arrays = stack(points, {"schedule": list(schedules)}) | {k: (dims[k], v) for k, v in more.items()}
+    arrays |= {"rule": (("rule",), names), "compared": ((), "trace"),
+               "first_rule": (("pair",), [names[a] for a, _ in pairs]),
+               "second_rule": (("pair",), [names[b] for _, b in pairs])}
+    return write(path, _config(figure, "Rules on digits") | {"kind": "sync-rules"}, arrays)
+
+
+def when(path, **more):
+    """Two rules at four rates, after 8/η and 4/η² steps."""
+    rates = (0.08, 0.04, 0.02, 0.01)
+    return sync_rules(path, {"SGD": 1, "Local SGD": 20}, figure="when", tested=False, rates=2 * rates,
+                      schedules=[f"{r:g}, {n} steps" for n in ("8/eta", "4/eta^2") for r in rates],
+                      steps=[8 / r for r in rates] + [4 / r**2 for r in rates], **more)
+
+
+def workers(path, observable="trace", rng=None):
+    """A sweep over the number of workers at one global batch, then at one local batch."""
+    rng = rng or np.random.default_rng(7)
+    points, coordinates = [], {"K": [], "B_loc": []}
+    t = np.array([0.0, 5.0])
+    for K, B_loc in [(1, 8), (2, 4), (4, 2), (8, 1), (1, 2), (2, 2), (8, 2)]:
+        settings = dict(workers=K, local_batch=B_loc)
+        all_series, models = [], []
+        for name, H, fall in [("SGD", 1, 8 / (K * B_loc)), ("Local SGD", 100, 7.5 / B_loc + 0.5 / K)]:
+            mean = np.array([190, 190 - fall])
+            noise = 0.01 * fall * np.array([0, rng.standard_normal()])
+            all_series.append(series(name, t, mean + noise, np.array([0, 0.03 * fall])[:, None], 8, local_steps=H,
+                                     **settings))
+            models.append(series(f"{name}: with sampling", t, mean, of=name, local_steps=H, **settings))
+        points.append(variables([observable], all_series + models))
+        coordinates["K"].append(K)
+        coordinates["B_loc"].append(B_loc)
+    return write(path, _config("workers", "Number of workers, digits") | {"kind": "sweep"}, stack(points, coordinates))

@@ -293,6 +293,18 @@ class Look(Scratch):
         fig, _ = self.draw(synthetic.h_base(self.scratch / "one", alphas=(0.1,)), observable="lambda_max")
         self.assertEqual(len(fig.axes), 2)
 
+    def test_rules(self):
+        self.draw(synthetic.sync_rules(self.scratch / "all"))
+        self.draw(synthetic.sync_rules(self.scratch / "one", schedules=["cosine"], tested=False))
+
+    def test_when(self):
+        self.draw(synthetic.when(self.scratch / "run"))
+
+    def test_workers_alone_and_of_two_runs(self):
+        path = synthetic.workers(self.scratch / "run")
+        self.draw(path)
+        self.draw(path, synthetic.workers(self.scratch / "other", "log_x0"))
+
     def test_the_check_of_overlaps_sees_one(self):
         fig, ax = style.plt.subplots()
         self.addCleanup(style.plt.close, fig)
@@ -368,6 +380,43 @@ class Content(Scratch):
         sgd, local = run.points[-1].iterates
         self.assertEqual(measured.value, (local.mean[0, 0] - local.mean[-1, 0]) / (sgd.mean[0, 0] - sgd.mean[-1, 0]))
         self.assertAlmostEqual(theories["papers"], 1 + 7 * float(synthetic.psi(2 * x * 3.25)), places=10)
+
+    def test_rules_stand_at_their_communication_and_their_final_values(self):
+        path = synthetic.sync_rules(self.scratch / "run")
+        fig, caption = self.draw(path)
+        variables = loader.open_run(path).variables
+        marks = [(c.lines[0].get_xdata()[0], c.lines[0].get_ydata()[0]) for c in fig.axes[0].containers]
+        expected = np.stack([100 * variables["total_communication"].data[0], variables["final_measured"].data[0]], axis=1)
+        np.testing.assert_allclose(marks, expected, rtol=1e-12)
+        predicted = [line.get_ydata()[0] for line in fig.axes[0].lines if line.get_marker() == "_" and line.get_markersize() > 10]
+        np.testing.assert_allclose(predicted, variables["final_predicted"].data[0], rtol=1e-12)
+        self.assertIn("Of 90 pairs of rules 88 have a predicted gap beyond 5 standard errors, 88 of them ordered as "
+                      "predicted and 0 not; 2 are ties and 0 have a gap that is not predicted. 18 pairs", caption)
+
+    def test_no_two_rules_look_alike(self):
+        looks = [sync_rules._look(i) for i in range(14)]
+        self.assertEqual(len({(d["marker"], d["color"], d["mfc"]) for d in looks}), 14)
+        self.assertEqual(len({(d["color"], str(sync_rules._line(i))) for i, d in enumerate(looks)}), 14)
+
+    def test_the_gap_is_drawn_for_each_length_of_training(self):
+        path = synthetic.when(self.scratch / "run")
+        fig, caption = self.draw(path)
+        gaps = loader.open_run(path).variables["measured_gap"].data[:, 0]
+        drawn = [c.lines[0].get_ydata() for c in fig.axes[0].containers]
+        np.testing.assert_allclose(drawn, [gaps[3::-1], gaps[:3:-1]], rtol=1e-12)
+        self.assertIn("after 4/eta^2 steps", caption)
+        self.assert_one_line_error(self.program(synthetic.sync_rules(self.scratch / "other"), "--figure", "when"),
+                                   "does not compare two rules")
+        self.assert_one_line_error(self.program(synthetic.valley(self.scratch / "valley"), "--figure", "sync-rules"),
+                                   "no run of sync-rules")
+
+    def test_workers_are_grouped_by_the_batch_that_stays(self):
+        run = loader.open_run(synthetic.workers(self.scratch / "run"))
+        K = lambda points: sorted(e.coordinates["K"] for e in points)
+        batch, points = workers._fixed(run, "global")
+        self.assertEqual((batch, K(points)), (8, [1, 2, 4, 8]))
+        batch, points = workers._fixed(run, "local")
+        self.assertEqual((batch, K(points)), (2, [1, 2, 4, 8]))
 
     def test_different_batches_have_no_drift_multiplier(self):
         path = synthetic.multiplier(self.scratch / "run", (2,))
