@@ -24,7 +24,9 @@ import intervals  # noqa: E402
 import loader  # noqa: E402
 import plot  # noqa: E402
 import style  # noqa: E402
+import sync_rules  # noqa: E402
 import synthetic  # noqa: E402
+import workers  # noqa: E402
 
 
 def texts(fig):
