@@ -169,9 +169,9 @@ TEST_CASE("the cost grows as the inverse square of the target, that of plain Mon
   const BenesSde benes;
   const auto start = [&](std::uint64_t, double* x) { benes.start(x); };
   const auto observe = [&](const double* x) { return benes.observe(x); };
-  const std::vector<double> targets = {0.016, 0.008, 0.004, 0.002, 0.001};
+  const std::vector<double> targets = {0.032, 0.016, 0.008, 0.004, 0.002};
   Moments multilevel_slope, plain_slope;
-  for (std::uint64_t repetition = 0; repetition < 6; ++repetition) {
+  for (std::uint64_t repetition = 0; repetition < 8; ++repetition) {
     double multilevel = 0, plain = 0;
     for (std::size_t i = 0; i < targets.size(); ++i) {
       const MultilevelResult result = multilevel_monte_carlo(EulerMaruyama{}, benes, start, observe,
