@@ -19,7 +19,8 @@ double LevelErrors::worst_relative_error() const {
   double worst = 0;
   for (std::size_t l = 0; l < mean.size(); ++l) {
     const double relative = se(l) / std::abs(mean[l]);
-    if (!(relative <= worst)) worst = std::isnan(relative) ? std::numeric_limits<double>::infinity() : relative;
+    if (!(relative <= worst))
+      worst = std::isnan(relative) ? std::numeric_limits<double>::infinity() : relative;
   }
   return worst;
 }

@@ -53,8 +53,8 @@ struct OrderFit {
   double half_width() const { return 2.5758293035489004 * se; }
 };
 
-/// Least squares for log2(|m_l|^power) = const − p·l + a·2^{−l} + b·4^{−l} + error, weighted by the inverse of
-/// the errors' covariance (delta method). a and b, the terms of higher order at the coarsest level, are
+/// Least squares for log2(|m_l|^power) = const − p·l + a·2^{−l} + b·4^{−l} + error, weighted by the inverse
+/// of the errors' covariance (delta method). a and b, the terms of higher order at the coarsest level, are
 /// unknowns of mean 0 and standard deviation 1/2: they enter the covariance, so that coarse levels, whose
 /// means are sharp but not yet asymptotic, do not decide alone. Throws std::invalid_argument for fewer than
 /// five levels.
@@ -137,8 +137,8 @@ LevelErrors level_errors(const OrderRun& run, double power, const Difference& di
 
 }  // namespace detail
 
-/// E f(X_h) − E f(X_{h/2}) on coupled paths. start(x) writes the initial state, f(x) is the functional; `order`
-/// is the weak order that the limit's correction assumes.
+/// E f(X_h) − E f(X_{h/2}) on coupled paths. start(x) writes the initial state, f(x) is the functional;
+/// `order` is the weak order that the limit's correction assumes.
 template <class T = Pack<double>, template <class> class Path = BrownianPath, class Scheme, class S,
           class Start, class F>
 requires Steppable<Scheme, S, T> WeakErrors weak_errors(const Scheme& scheme, const S& sde,
@@ -172,7 +172,8 @@ requires Steppable<Scheme, S, T> LevelErrors strong_errors(const Scheme& scheme,
   return detail::level_errors(run, 0.5, [&](std::size_t l, std::size_t i) {
     double square = 0;
     for (std::size_t j = i * d; j < (i + 1) * d; ++j)
-      square += (values[l * row + j] - values[(l + 1) * row + j]) * (values[l * row + j] - values[(l + 1) * row + j]);
+      square += (values[l * row + j] - values[(l + 1) * row + j]) *
+                (values[l * row + j] - values[(l + 1) * row + j]);
     return square;
   });
 }
