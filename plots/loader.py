@@ -83,6 +83,7 @@ class Run:
     points: list  # ensembles; one unless this is a sweep
     axes: list  # names of a sweep's coordinates
     parts: list  # names of a suite's parts
+    variables: dict = dataclasses.field(default_factory=dict)  # of a kind without ensembles: {name: array}
 
     @property
     def figure(self):
@@ -139,6 +140,9 @@ def _read(path):
     if kind == "suite":
         names = variables.get("part")
         run.parts = [str(n) for n in names.data] if names else parts_below(path)
+        return run
+    if kind not in ("ensemble", "sweep") and "series" not in variables:
+        run.variables = {name: v.data for name, v in variables.items()}
         return run
     length = next((v.data.shape[0] for v in variables.values() if v.dims[:1] == ("point",)), None)
     run.axes = [name for name, v in variables.items() if v.dims == ("point",)]

@@ -59,7 +59,7 @@ template <Calculus C = Calculus::ito>
 struct SinhSde {
   static constexpr NoiseClass noise = NoiseClass::diagonal;
   static constexpr Calculus calculus = C;
-  double y0 = 0, mu = 1, s = 1;
+  double y0 = -1, mu = 1.5, s = 0.3;
 
   int dim() const { return 1; }
   int noise_dim() const { return 1; }
@@ -86,8 +86,8 @@ template <int M, Calculus C = Calculus::ito>
 struct ShearedSinhSde {
   static constexpr NoiseClass noise = NoiseClass::general;
   static constexpr Calculus calculus = C;
-  std::array<double, 2> y0{0.2, 0.4}, mu{0.5, 1.0};
-  std::array<double, 4> S{0.7, 0.0, 0.6, 0.8};  // row-major (2 × 2); column j < M is that of W_j
+  std::array<double, 2> y0{0.2, 0.5}, mu{1.0, 0.5};
+  std::array<double, 4> S{0.28, 0.12, 0.24, 0.32};  // row-major (2 × 2); column j < M is that of W_j
 
   int dim() const { return 2; }
   int noise_dim() const { return M; }
@@ -130,13 +130,14 @@ struct ShearedSinhSde {
   }
 };
 
-/// dX₁ = √(1+X₁²)∘(μ dt + s dV₁),  dX₂ = −κX₂ dt + c√(1+X₁²) dV₂ with V = QW, Q a rotation, so that every
-/// column moves along every other: general noise. The fields of V₁ and V₂ do not commute. X₁ = sinh Y₁.
+/// dX₁ = √(1+X₁²)∘(μ dt + s dV₁),  dX₂ = (g√(1+X₁²) − κX₂)dt + c√(1+X₁²) dV₂ with V = QW, Q a rotation, so
+/// that every column moves along every other: general noise. The fields of V₁ and V₂ do not commute.
+/// X₁ = sinh Y₁.
 template <Calculus C = Calculus::ito>
 struct NonCommutingSinhSde {
   static constexpr NoiseClass noise = NoiseClass::general;
   static constexpr Calculus calculus = C;
-  double y0 = 0.2, x2 = 0.5, mu = 0.3, s = 0.6, kappa = 0.5, c = 0.8;
+  double y0 = 0.2, x2 = 0.5, mu = 1.0, s = 0.5, g = 1.0, kappa = 0.5, c = 0.3;
   double cosine = 0.6, sine = 0.8;  // of Q's angle
 
   int dim() const { return 2; }
@@ -150,7 +151,7 @@ struct NonCommutingSinhSde {
     using std::sqrt;
     out[0] = sqrt(x[0] * x[0] + 1.0) * mu;
     if constexpr (C == Calculus::ito) out[0] = out[0] + x[0] * (0.5 * s * s);
-    out[1] = x[1] * -kappa;
+    out[1] = sqrt(x[0] * x[0] + 1.0) * g - x[1] * kappa;
   }
   template <class T>
   void diffusion(const T* x, double, T* B) const {
@@ -160,13 +161,33 @@ struct NonCommutingSinhSde {
     B[2] = root * (c * sine), B[3] = root * (c * cosine);
   }
   double observe(const double* x) const { return x[1] * x[1]; }
-  /// v' = −2κv + c² E cosh² Y₁,  E cosh² Y₁ = ½ + ¼ Σ_± e^{±2y0 + (2s² ± 2μ)t}.
+  /// X₂(t) = e^{−κt}X₂(0) + ∫ e^{−κ(t−r)} cosh Y₁(r) (g dr + c dV₂(r)), with Gaussian Y₁ and
+  /// 2 cosh a cosh b = cosh(a + b) + cosh(a − b).
   double expectation(double t) const {
-    const double decay = std::exp(-2 * kappa * t);
-    const auto response = [&](double rate) { return (std::exp(rate * t) - decay) / (rate + 2 * kappa); };
-    return x2 * x2 * decay + c * c *
-                                 (0.5 * response(0) + 0.25 * std::exp(2 * y0) * response(2 * s * s + 2 * mu) +
-                                  0.25 * std::exp(-2 * y0) * response(2 * s * s - 2 * mu));
+    const auto mean = [&](double r) { return y0 + mu * r; };
+    const auto both = [&](double r, double q) {  // E cosh Y₁(r) cosh Y₁(q), r ≤ q
+      return 0.5 * (std::cosh(mean(r) + mean(q)) * std::exp(0.5 * s * s * (3 * r + q)) +
+                    std::cosh(mean(q) - mean(r)) * std::exp(0.5 * s * s * (q - r)));
+    };
+    const auto decay = [&](double r) { return std::exp(-kappa * (t - r)); };
+    const double first =
+        simpson(0, t, [&](double r) { return decay(r) * std::cosh(mean(r)) * std::exp(0.5 * s * s * r); });
+    const double second = 2 * simpson(0, t, [&](double q) {
+                            return decay(q) * simpson(0, q, [&](double r) { return decay(r) * both(r, q); });
+                          });
+    const double noise_part = simpson(0, t, [&](double r) { return decay(r) * decay(r) * both(r, r); });
+    const double start_part = decay(0) * x2;
+    return start_part * start_part + 2 * start_part * g * first + g * g * second + c * c * noise_part;
+  }
+
+ private:
+  template <class F>
+  static double simpson(double a, double b, F f) {
+    constexpr int n = 200;
+    const double h = (b - a) / n;
+    double sum = f(a) + f(b);
+    for (int i = 1; i < n; ++i) sum += (i % 2 == 1 ? 4 : 2) * f(a + i * h);
+    return sum * h / 3;
   }
 };
 
@@ -176,8 +197,8 @@ template <int M>
 struct CircleSde {
   static constexpr NoiseClass noise = NoiseClass::general;
   static constexpr Calculus calculus = Calculus::ito;
-  double y0 = 0.3, mu = 0.5;
-  std::array<double, 2> s{0.8, 0.5};
+  double y0 = -1, mu = 1;
+  std::array<double, 2> s{0.3, 0.15};
 
   int dim() const { return 2; }
   int noise_dim() const { return M; }
@@ -207,27 +228,30 @@ struct CircleSde {
   }
 };
 
-/// Brownian motion of rate s² on the unit sphere: dX = −s²X dt + s(I − XXᵀ)dW, general noise.
+/// Brownian motion of rate s² on the unit sphere in a rotation: dX = (ωn×X − s²X)dt + s(I − XXᵀ)dW, general
+/// noise.
 struct SphereSde {
   static constexpr NoiseClass noise = NoiseClass::general;
   static constexpr Calculus calculus = Calculus::ito;
-  double s = 0.7;
+  double s = 0.3, omega = 2;
 
   int dim() const { return 3; }
   int noise_dim() const { return 3; }
   void start(double* x) const { x[0] = 0.6, x[1] = 0, x[2] = 0.8; }
   template <class T>
-  void drift(const T* x, double, T* out) const {
-    for (int i = 0; i < 3; ++i) out[i] = x[i] * (-s * s);
+  void drift(const T* x, double, T* out) const {  // n = e₁
+    out[0] = x[0] * (-s * s);
+    out[1] = x[1] * (-s * s) - x[2] * omega;
+    out[2] = x[2] * (-s * s) + x[1] * omega;
   }
   template <class T>
   void diffusion(const T* x, double, T* B) const {
     for (int i = 0; i < 3; ++i)
       for (int j = 0; j < 3; ++j) B[3 * i + j] = ((i == j ? 1.0 : 0.0) - x[i] * x[j]) * s;
   }
-  /// x₃² − 1/3 is an eigenfunction of the Laplacian with eigenvalue −6.
-  double observe(const double* x) const { return x[2] * x[2]; }
-  double expectation(double t) const { return 1.0 / 3 + (0.64 - 1.0 / 3) * std::exp(-3 * s * s * t); }
+  double observe(const double* x) const { return x[1]; }
+  /// E X turns with the rotation and decays at the rate of the Laplacian's first eigenvalue, 2·s²/2.
+  double expectation(double t) const { return -0.8 * std::sin(omega * t) * std::exp(-s * s * t); }
 };
 
 /// x/|x|: the retraction of the last two.

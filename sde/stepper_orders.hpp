@@ -13,7 +13,7 @@ namespace slowsde {
 
 struct StepperOrderOptions {
   std::size_t weak_trajectories = 1 << 18;
-  std::size_t strong_trajectories = 1 << 12;
+  std::size_t strong_trajectories = 1 << 13;
   std::uint64_t seed = 1;
   int threads = 1;
 };
