@@ -51,9 +51,10 @@ struct SlowRun {
   GradientNoise noise;
   std::uint64_t seed = 1;
   std::vector<double> start;
-  std::vector<double> times;  ///< slow times of the record points, not decreasing
-  double dt = 0.01;           ///< largest step; every interval is divided evenly
-  double tolerance = 1e-4;    ///< in residual space instead: error allowed in |ζ| per step
+  std::vector<double> times;     ///< slow times of the record points, not decreasing
+  double dt = 0.01;              ///< largest step; every interval is divided evenly
+  double tolerance = 1e-4;       ///< in residual space instead: error allowed in |ζ| per step
+  std::uint64_t refinement = 1;  ///< slow SDE: finer Brownian increments per step (BrownianPath)
   SlowScheme scheme = SlowScheme::euler_maruyama;
   SlowTheory theory = SlowTheory::slow_sde;
   GeometryRoute geometry = GeometryRoute::automatic;

@@ -6,7 +6,9 @@
 #include "slowsde/experiments/builtin_problems.hpp"
 #include "slowsde/experiments/ensemble.hpp"
 #include "slowsde/experiments/ensemble_models.hpp"
+#include "slowsde/experiments/multilevel.hpp"
 #include "slowsde/experiments/plan.hpp"
+#include "slowsde/experiments/stepper_orders.hpp"
 #include "slowsde/experiments/suite.hpp"
 #include "slowsde/experiments/sweep.hpp"
 #include "slowsde/experiments/sync_rules.hpp"
@@ -64,6 +66,8 @@ Registry builtin_registry() {
   registry.add(std::make_shared<Sweep>());
   registry.add(std::make_shared<Suite>());
   registry.add(std::make_shared<SyncRulesExperiment>());
+  registry.add(std::make_shared<MultilevelExperiment>());
+  registry.add(std::make_shared<StepperOrdersExperiment>());
   add_valley_problems(registry);
   add_surface_problems(registry);
   add_matrix_problems(registry);

@@ -169,7 +169,7 @@ class SmallProblem final : public ProblemBase<P> {
   void sde_trajectory(Scheme scheme, const SlowRun& run, const SlowSde<P>& sde, const GradientFlow<P>& flow,
                       std::uint64_t trajectory, Vector& x, RetractionReport& report,
                       const RecordStates& record) const {
-    BrownianPath<double> path(run.seed, trajectory, sde.noise_dim());
+    BrownianPath<double> path(run.seed, trajectory, sde.noise_dim(), 1, run.refinement);
     Stepper<Scheme, SlowSde<P>> stepper(scheme, sde);
     double t = 0;
     std::uint64_t k = 0;

@@ -142,7 +142,7 @@ def _read(path):
         names = variables.get("part")
         run.parts = [str(n) for n in names.data] if names else parts_below(path)
         return run
-    if kind == "plan":
+    if kind not in ("ensemble", "sweep") and "series" not in variables:
         return run
     length = next((v.data.shape[0] for v in variables.values() if v.dims[:1] == ("point",)), None)
     run.axes = [name for name, v in variables.items() if v.dims == ("point",)]

@@ -82,65 +82,6 @@ std::vector<double> endpoints_of_w(const Run& run) {
   return W;
 }
 
-/// Least-squares slope of −log2|e_l| over the levels and its standard error from those of the e_l.
-struct Slope {
-  double order = 0, se = 0, worst = 0;  ///< worst: largest se_l/|e_l|
-};
-Slope slope(const std::vector<Moments>& errors, bool root) {
-  const double n = static_cast<double>(errors.size()), middle = (n - 1) / 2;
-  double sxx = 0;
-  for (std::size_t l = 0; l < errors.size(); ++l)
-    sxx += (static_cast<double>(l) - middle) * (static_cast<double>(l) - middle);
-  Slope result;
-  for (std::size_t l = 0; l < errors.size(); ++l) {
-    const double weight = (static_cast<double>(l) - middle) / sxx;
-    const double power = root ? 0.5 : 1;  // of a mean square the order is half the slope
-    const double relative = errors[l].standard_error() / std::abs(errors[l].mean);
-    result.order -= weight * power * std::log2(std::abs(errors[l].mean));
-    result.se += std::pow(weight * power * relative / std::log(2.0), 2);
-    result.worst = std::max(result.worst, relative);
-  }
-  result.se = std::sqrt(result.se);
-  return result;
-}
-
-/// E|X_h − X_{h/2}|² at first … first + 4, root.
-template <class Scheme, class S>
-Slope strong_order(const S& sde, const std::vector<double>& x0, const Run& run, int first) {
-  std::vector<Moments> errors;
-  const auto d = static_cast<std::size_t>(sde.dim());
-  auto coarse = endpoints<Scheme>(sde, x0, run, first);
-  for (int level = first; level <= first + 4; ++level) {
-    auto fine = endpoints<Scheme>(sde, x0, run, level + 1);
-    Moments error;
-    for (std::size_t i = 0; i < run.trajectories; ++i) {
-      double square = 0;
-      for (std::size_t j = i * d; j < (i + 1) * d; ++j) square += std::pow(coarse[j] - fine[j], 2);
-      error.add(square);
-    }
-    errors.push_back(error);
-    coarse = std::move(fine);
-  }
-  return slope(errors, true);
-}
-
-/// E f(X_h) − E f(X_{h/2}) on coupled paths at levels first … first + 4.
-template <class Scheme, class S, class F>
-Slope weak_order(const S& sde, const std::vector<double>& x0, const Run& run, int first, F f) {
-  std::vector<Moments> errors;
-  const auto d = static_cast<std::size_t>(sde.dim());
-  auto coarse = endpoints<Scheme>(sde, x0, run, first);
-  for (int level = first; level <= first + 4; ++level) {
-    auto fine = endpoints<Scheme>(sde, x0, run, level + 1);
-    Moments error;
-    for (std::size_t i = 0; i < run.trajectories; ++i)
-      error.add(f(coarse.data() + i * d) - f(fine.data() + i * d));
-    errors.push_back(error);
-    coarse = std::move(fine);
-  }
-  return slope(errors, false);
-}
-
 /// E f(X_h) at one level.
 template <class Scheme, template <class> class Path = BrownianPath, class S, class F>
 Moments mean_at(const S& sde, const std::vector<double>& x0, const Run& run, int level, F f) {
@@ -156,11 +97,6 @@ double z_of(const Moments& m, double expected) { return zscore(m.mean, expected,
 const auto first_of = [](const double* x) { return x[0]; };
 const auto square_of = [](const double* x) { return x[0] * x[0]; };
 const auto square_of_second = [](const double* x) { return x[1] * x[1]; };
-
-void report(const char* what, const Slope& s) {
-  MESSAGE(std::string(what) << ": order " << s.order << " +- " << s.se << " (largest relative SE " << s.worst
-                            << ")");
-}
 
 /// dX = A X dt + Σ_j B_j X dW_j with P = E XXᵀ: P' = A P + P Aᵀ + Σ_j B_j P B_jᵀ.
 template <Calculus C>
@@ -256,30 +192,6 @@ std::vector<double> second_moment_errors(const S& sde, const Linear<Calculus::it
 
 }  // namespace
 
-TEST_CASE(
-    "strong orders: Euler-Maruyama 1/2, Milstein 1, Heun 1 for one field and 1/2 for two that do not "
-    "commute") {
-  const Run run{1 << 13, 10, 11};
-  const Slope em = strong_order<EulerMaruyama>(ItoGbm{}, {1}, run, 5);
-  const Slope milstein = strong_order<Milstein>(ItoGbm{}, {1}, run, 5);
-  const Slope heun = strong_order<Heun>(StratonovichGbm{}, {1}, run, 5);
-  const Slope heun2 = strong_order<Heun>(NonCommuting<Calculus::stratonovich>{}, {0.5, 0.2}, run, 5);
-  const Slope em2 = strong_order<EulerMaruyama>(NonCommuting<>{}, {0.5, 0.2}, run, 5);
-  const Slope em_additive = strong_order<EulerMaruyama>(GrowingOrnsteinUhlenbeck{}, {1}, run, 5);
-  report("Euler-Maruyama, GBM", em);
-  report("Milstein, GBM", milstein);
-  report("Heun, GBM", heun);
-  report("Heun, two fields", heun2);
-  report("Euler-Maruyama, two fields", em2);
-  report("Euler-Maruyama, additive", em_additive);
-  CHECK(order(em.order, 0.5, 0.06));
-  CHECK(order(milstein.order, 1, 0.08));
-  CHECK(order(heun.order, 1, 0.08));
-  CHECK(order(heun2.order, 0.5, 0.06));
-  CHECK(order(em2.order, 0.5, 0.06));
-  CHECK(order(em_additive.order, 1, 0.06));
-}
-
 TEST_CASE("on linear SDEs the exact second moments of the schemes have weak orders 1 and 2") {
   const Linear<Calculus::ito> sde;  // three fields that do not commute
   const auto check = [](const char* what, const std::vector<double>& errors, double p) {
@@ -301,27 +213,6 @@ TEST_CASE("on linear SDEs the exact second moments of the schemes have weak orde
   const auto away = second_moment_errors<Heun>(uncorrected, sde, true);
   CHECK(away.back() > 0.9 * away[away.size() - 2]);
   CHECK(away.back() > 100 * heun.back());
-}
-
-TEST_CASE("weak orders of sampled moments: Euler-Maruyama, Milstein and Heun 1, Platen's scheme 2") {
-  const auto check = [](const char* what, const Slope& s, double p) {
-    report(what, s);
-    CHECK(s.worst < 0.35);
-    CHECK(s.se < 0.07);
-    CHECK(order(s.order, p, 0.2));
-  };
-  const Run run{1 << 16, 8, 12};
-  check("Euler-Maruyama, GBM", weak_order<EulerMaruyama>(ItoGbm{}, {1}, run, 3, square_of), 1);
-  check("Milstein, GBM", weak_order<Milstein>(ItoGbm{}, {1}, run, 3, square_of), 1);
-  check("Heun, GBM", weak_order<Heun>(StratonovichGbm{}, {1}, run, 3, square_of), 1);
-  check("Euler-Maruyama, additive",
-        weak_order<EulerMaruyama>(GrowingOrnsteinUhlenbeck{}, {1}, run, 3, square_of), 1);
-  check("Euler-Maruyama, two fields",
-        weak_order<EulerMaruyama>(NonCommuting<>{}, {0.5, 0.2}, {1 << 18, 7, 15}, 2, square_of_second), 1);
-  const Run short_run{1 << 18, 6, 16};
-  check("Platen, GBM", weak_order<PlatenWeak2>(ItoGbm{}, {1}, short_run, 1, square_of), 2);
-  check("Platen, additive", weak_order<PlatenWeak2>(GrowingOrnsteinUhlenbeck{}, {1}, short_run, 1, square_of),
-        2);
 }
 
 TEST_CASE("for a single field the diagonal and the general form of Platen's scheme agree") {
