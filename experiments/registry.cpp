@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "slowsde/experiments/benchmarks.hpp"
+#include "slowsde/experiments/builtin_claims.hpp"
 #include "slowsde/experiments/builtin_problems.hpp"
 #include "slowsde/experiments/ensemble.hpp"
 #include "slowsde/experiments/ensemble_models.hpp"
@@ -15,6 +16,11 @@ namespace slowsde {
 void Registry::add(std::shared_ptr<const Experiment> experiment) {
   std::string name(experiment->name()), summary(experiment->summary());
   experiments.add(std::move(name), std::move(summary), std::move(experiment));
+}
+
+void Registry::add_claim(std::string name, Claim claim) {
+  std::string summary = claim.statement;
+  claims.add(std::move(name), std::move(summary), std::move(claim));
 }
 
 /// Things that configurations name and whose making is not the registry's business.
@@ -56,6 +62,8 @@ Registry builtin_registry() {
   add_matrix_problems(registry);
   add_network_problems(registry);
   add_benchmarks(registry);
+  add_valley_claims(registry);
+  add_surface_claims(registry);
   add_moments(registry);
   add_names(registry.models, theory_catalogue());
   add_names(registry.rules, sync_rule_catalogue());

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "slowsde/experiments/claim.hpp"
 #include "slowsde/experiments/config.hpp"
 #include "slowsde/experiments/experiment.hpp"
 #include "slowsde/experiments/nearest.hpp"
@@ -112,9 +113,12 @@ struct Registry {
   EntryCatalogue<StepperEntry> steppers{"stepper", "steppers"};
   EntryCatalogue<ObservableEntry> observables{"observable", "observables"};
   Catalogue<Benchmark> benchmarks{"benchmark", "benchmarks"};
+  Catalogue<Claim> claims{"claim", "claims of the theory (slowsde verify)"};
 
   /// Adds an experiment under its own name.
   void add(std::shared_ptr<const Experiment> experiment);
+  /// Adds a claim; its statement is its line.
+  void add_claim(std::string name, Claim claim);
 
   /// fn(catalogue) for each of them, in the order of `slowsde list`.
   template <class Function>
@@ -128,6 +132,7 @@ struct Registry {
     fn(steppers);
     fn(observables);
     fn(benchmarks);
+    fn(claims);
   }
 };
 
