@@ -64,6 +64,7 @@ Registry builtin_registry() {
   add_benchmarks(registry);
   add_valley_claims(registry);
   add_surface_claims(registry);
+  add_horizon_claims(registry);
   add_moments(registry);
   add_names(registry.models, theory_catalogue());
   add_names(registry.rules, sync_rule_catalogue());
