@@ -24,6 +24,7 @@
 #include "slowsde/experiments/registry.hpp"
 #include "slowsde/experiments/run_directory.hpp"
 #include "slowsde/experiments/scaffold.hpp"
+#include "slowsde/experiments/verification.hpp"
 #include "slowsde/sde/parallel.hpp"
 
 namespace slowsde {
@@ -173,6 +174,47 @@ int run_command(const RunOptions& options, const Registry& registry,
         fmt::format("every replica diverged of: {} (the results are in {})", series, out.string()), code);
   }
   return static_cast<int>(code);
+}
+
+// ------------------------------------------------------------------------------------------------ verify
+
+struct VerifyOptions {
+  std::string suite = "quick", filter, out;
+  std::uint64_t seed = 1;
+  int threads = 0;
+  bool force = false, json = false, quiet = false, rivals = false;
+};
+
+int verify_command(const VerifyOptions& options, const Registry& registry,
+                   const std::vector<std::string>& command) {
+  const Effort effort = options.suite == "full" ? Effort::full : Effort::quick;
+  std::optional<RunDirectory> directory;
+  if (!options.out.empty()) directory.emplace(options.out, options.force);
+  Progress progress(Progress::style_for_stderr(options.quiet), std::cerr);
+  RunRecord record;
+  record.command = command;
+  record.seed = options.seed;
+  record.threads = options.threads > 0 ? options.threads : available_threads();
+  record.started = utc_now();
+  const auto begin = std::chrono::steady_clock::now();
+  const Verification verification =
+      verify(registry, effort, options.filter, options.seed, record.threads, progress);
+  record.wall_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  record.finished = utc_now();
+  record.exit_status = verification.exit_status();
+  const std::string json = verification_json(verification);
+  if (directory) {
+    ConfigTable config;
+    config.get<std::string>("kind", "verification");
+    config.get<std::string>("suite", options.suite);
+    config.get<std::string>("filter", options.filter);
+    config.get<std::uint64_t>("seed", options.seed);
+    directory->write("verification.json", json);
+    directory->write_run(verification_result(verification), config.effective(), record);
+    directory->commit();
+  }
+  std::cout << (options.json ? json : verification_table(verification, options.rivals));
+  return verification.exit_status();
 }
 
 // ------------------------------------------------------------------------------------------------ the others
@@ -386,6 +428,25 @@ int dispatch(int argc, const char* const* argv, const Registry& registry) {
   plan->add_flag("--quiet", plan_options.quiet, "No summary");
   plan->footer(exit_code_table);
 
+  VerifyOptions verify_options;
+  CLI::App* verification =
+      app.add_subcommand("verify",
+                         "Measure the claims of the theory and judge them: exit 0 if all are "
+                         "confirmed, 1 if one is refuted, 3 if one is inconclusive");
+  verification->add_option("--suite", verify_options.suite, "quick (default) or full")
+      ->check(CLI::IsMember({"quick", "full"}));
+  verification->add_option("--filter", verify_options.filter,
+                           "Only claims whose name this expression matches");
+  verification->add_option("--seed", verify_options.seed, "Of all measurements; default 1")
+      ->check(
+          CLI::Range(std::uint64_t{0}, static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())));
+  threads_option(verification, verify_options.threads);
+  verification->add_option("--out", verify_options.out, "Directory for the table, JSON and NetCDF");
+  verification->add_flag("--force", verify_options.force, "Move an existing directory aside");
+  verification->add_flag("--rivals", verify_options.rivals, "A line for each wrong theory, too");
+  verification->add_flag("--json", verify_options.json, "As JSON");
+  verification->add_flag("--quiet", verify_options.quiet, "No progress");
+
   CLI::App* plot =
       app.add_subcommand("plot", "Figures (PNG and SVG) from directories of results: plot DIR...");
   plot->prefix_command();
@@ -417,6 +478,8 @@ int dispatch(int argc, const char* const* argv, const Registry& registry) {
   if (*list) return list_command(registry, json);
   if (*run) return run_command(options, registry, std::vector<std::string>(argv, argv + argc));
   if (*plan) return run_command(plan_options, registry, std::vector<std::string>(argv, argv + argc));
+  if (*verification)
+    return verify_command(verify_options, registry, std::vector<std::string>(argv, argv + argc));
   if (*plot) {
     const std::vector<std::string> arguments = plot->remaining();
     if (arguments.empty()) return say_error("plot: name at least one directory of results", ExitCode::usage);

@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "slowsde/experiments/benchmarks.hpp"
+#include "slowsde/experiments/builtin_claims.hpp"
 #include "slowsde/experiments/builtin_problems.hpp"
 #include "slowsde/experiments/ensemble.hpp"
 #include "slowsde/experiments/ensemble_models.hpp"
@@ -27,6 +28,11 @@ void Registry::add(std::shared_ptr<const Experiment> experiment) {
 void Registry::add(RuleDescription rule) {
   std::string name = rule.name, line = rule.line();
   rules.add(std::move(name), std::move(line), std::make_shared<const RuleDescription>(std::move(rule)));
+}
+
+void Registry::add_claim(std::string name, Claim claim) {
+  std::string summary = claim.statement;
+  claims.add(std::move(name), std::move(summary), std::move(claim));
 }
 
 /// Things that configurations name and whose making is not the registry's business.
@@ -73,6 +79,9 @@ Registry builtin_registry() {
   add_matrix_problems(registry);
   add_network_problems(registry);
   add_benchmarks(registry);
+  add_valley_claims(registry);
+  add_surface_claims(registry);
+  add_horizon_claims(registry);
   add_moments(registry);
   add_names(registry.models, theory_catalogue());
   for (RuleDescription& rule : sync_rule_catalogue()) registry.add(std::move(rule));

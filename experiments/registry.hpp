@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "slowsde/experiments/claim.hpp"
 #include "slowsde/experiments/config.hpp"
 #include "slowsde/experiments/experiment.hpp"
 #include "slowsde/experiments/nearest.hpp"
@@ -114,11 +115,14 @@ struct Registry {
   EntryCatalogue<StepperEntry> steppers{"stepper", "steppers"};
   EntryCatalogue<ObservableEntry> observables{"observable", "observables"};
   Catalogue<Benchmark> benchmarks{"benchmark", "benchmarks"};
+  Catalogue<Claim> claims{"claim", "claims of the theory (slowsde verify)"};
 
   /// Adds an experiment under its own name.
   void add(std::shared_ptr<const Experiment> experiment);
   /// Adds a synchronization rule under its own name.
   void add(RuleDescription rule);
+  /// Adds a claim; its statement is its line.
+  void add_claim(std::string name, Claim claim);
 
   /// fn(catalogue) for each of them, in the order of `slowsde list`.
   template <class Function>
@@ -133,6 +137,7 @@ struct Registry {
     fn(steppers);
     fn(observables);
     fn(benchmarks);
+    fn(claims);
   }
 };
 

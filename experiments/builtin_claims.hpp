@@ -1,0 +1,13 @@
+// The claims of the papers and of this project that `slowsde verify` tests, one file for each test bed.
+#pragma once
+
+#include "slowsde/experiments/registry.hpp"
+
+namespace slowsde {
+
+void add_valley_claims(
+    Registry& registry);  ///< label noise on the valley: drift ratio, finite steps, decaying lr
+void add_surface_claims(Registry& registry);  ///< circle: cross terms
+void add_horizon_claims(Registry& registry);  ///< valley: O(1/η) against O(1/η²) steps
+
+}  // namespace slowsde

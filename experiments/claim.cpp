@@ -1,0 +1,104 @@
+#include "slowsde/experiments/claim.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/math/special_functions/erf.hpp>
+#include <limits>
+
+namespace slowsde {
+namespace {
+
+std::uint64_t least(std::uint64_t a, std::uint64_t b) { return a == 0 ? b : b == 0 ? a : std::min(a, b); }
+
+bool finite(const Measured& m) { return std::isfinite(m.mean) && std::isfinite(m.se) && m.se >= 0; }
+
+std::uint64_t mixed(std::uint64_t x) {  // the finaliser of splitmix64
+  x += 0x9E3779B97F4A7C15u;
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+  return x ^ (x >> 31);
+}
+
+}  // namespace
+
+Measured Measured::of(const Moments& moments) {
+  if (moments.diverged > 0) {
+    const double nan = std::numeric_limits<double>::quiet_NaN();
+    return {nan, nan, moments.count};
+  }
+  return {moments.mean, moments.standard_error(), moments.count};
+}
+
+Measured operator+(Measured a, Measured b) {
+  return {a.mean + b.mean, std::hypot(a.se, b.se), least(a.n, b.n)};
+}
+Measured operator-(Measured a, Measured b) { return a + -1.0 * b; }
+
+Measured extrapolate(Measured at_h, Measured at_half) { return 2 * at_half - at_h; }
+Measured extrapolate(Measured at_h, Measured at_half, Measured at_quarter) {
+  return (1.0 / 3) * (8 * at_quarter - 6 * at_half + at_h);
+}
+
+std::string_view verdict_name(Verdict verdict) {
+  return verdict == Verdict::confirmed ? "confirmed"
+         : verdict == Verdict::refuted ? "refuted"
+                                       : "inconclusive";
+}
+
+double distance_in_errors(const Measured& a, const Measured& b) {
+  if (!finite(a) || !finite(b)) return std::numeric_limits<double>::quiet_NaN();
+  const double difference = std::abs(a.mean - b.mean), se = std::hypot(a.se, b.se);
+  if (se == 0) return difference == 0 ? 0 : std::numeric_limits<double>::infinity();
+  return difference / se;
+}
+
+Judgement judge(const Comparison& c, double critical) {
+  Judgement result;
+  result.z = distance_in_errors(c.measured, c.predicted);
+  for (const Rival& rival : c.rivals)
+    result.rivals.push_back(distance_in_errors(c.measured, rival.predicted));
+  if (std::isnan(result.z)) {
+    result.verdict = Verdict::refuted;
+    result.reason = "a value is not finite";
+    return result;
+  }
+  const double difference = std::abs(c.measured.mean - c.predicted.mean);
+  const double se = std::hypot(c.measured.se, c.predicted.se), half = critical * se;
+  const bool equivalence = c.margin > 0;
+  if (equivalence ? difference - half > c.margin : difference > half) {
+    result.verdict = Verdict::refuted;
+    result.reason = equivalence ? fmt::format("the interval lies outside ±{:.3g}", c.margin)
+                                : fmt::format("{:.1f} SE from the prediction", result.z);
+    return result;
+  }
+  const std::uint64_t n = least(c.measured.n, c.predicted.n);
+  if (n < c.least_n)
+    result.reason = fmt::format("{} replicas, {} are needed", n, c.least_n);
+  else if (!(5 * se <= c.effect))
+    result.reason = fmt::format("SE {:.2g} exceeds a fifth of the effect {:.2g}", se, c.effect);
+  else if (equivalence && !(difference + half <= c.margin))
+    result.reason = fmt::format("the interval reaches beyond ±{:.3g}", c.margin);
+  for (std::size_t r = 0; r < c.rivals.size() && result.reason.empty(); ++r)
+    if (!(result.rivals[r] >= rejection))
+      result.reason = fmt::format("'{}' is only {:.1f} SE away", c.rivals[r].name, result.rivals[r]);
+  if (result.reason.empty()) result.verdict = Verdict::confirmed;
+  return result;
+}
+
+double critical_z(double false_alarms, int comparisons) {
+  // 2(1 − Φ(z)) = false_alarms/comparisons
+  return std::sqrt(2.0) * boost::math::erfc_inv(false_alarms / comparisons);
+}
+
+ClaimRun::ClaimRun(std::string_view claim, std::uint64_t seed, Effort effort, int threads)
+    : state_(mixed(seed)), effort_(effort), threads_(threads) {
+  for (const char letter : claim) state_ = mixed(state_ ^ static_cast<unsigned char>(letter));
+}
+
+std::uint64_t ClaimRun::next_seed() {
+  state_ = mixed(state_);
+  return state_;
+}
+
+}  // namespace slowsde
