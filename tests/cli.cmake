@@ -12,3 +12,7 @@ target_compile_definitions(test_cli PRIVATE
 
 add_dependencies(test_bad_input slowsde_program)
 target_compile_definitions(test_bad_input PRIVATE SLOWSDE_PROGRAM="$<TARGET_FILE:slowsde_program>")
+
+# The claims of the theory, measured.
+add_test(NAME verify_quick COMMAND slowsde_program verify --suite quick --quiet)
+set_tests_properties(verify_quick PROPERTIES LABELS theory PROCESSORS 2)

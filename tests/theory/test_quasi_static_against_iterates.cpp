@@ -11,9 +11,7 @@
 #include "slowsde/optim/qsr_moment.hpp"
 #include "slowsde/optim/sgd_moment.hpp"
 #include "slowsde/problems/curved_valley.hpp"
-#include "tests/support/control_variates.hpp"
 #include "tests/support/ensemble.hpp"
-#include "tests/support/slow_ensemble.hpp"
 
 using namespace slowsde;
 using namespace slowsde::test;

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <vector>
 
+#include "slowsde/experiments/wrong_moments.hpp"
 #include "slowsde/optim/finite_step_moment.hpp"
 #include "slowsde/optim/psi_moment.hpp"
 #include "slowsde/optim/qsr_moment.hpp"
@@ -14,7 +15,6 @@
 #include "slowsde/sde/closed_forms.hpp"
 #include "tests/support/ensemble.hpp"
 #include "tests/support/valley_oracle.hpp"
-#include "tests/support/wrong_moments.hpp"
 
 using namespace slowsde;
 using namespace slowsde::test;
