@@ -35,7 +35,7 @@ template <class V, class W>
 struct SharedWeights {
   const W* w = nullptr;
   explicit operator bool() const { return w != nullptr; }
-  SharedWeights from(std::ptrdiff_t offset) const { return {w + offset}; }
+  SharedWeights from(std::ptrdiff_t offset) const { return {w ? w + offset : nullptr}; }
   SLOWSDE_INLINE V at(std::ptrdiff_t index, int) const { return V(w[index]); }
 };
 
@@ -46,20 +46,23 @@ struct ColumnWeights {
   const V* w = nullptr;
   std::ptrdiff_t dim = 0;
   explicit operator bool() const { return w != nullptr; }
-  ColumnWeights from(std::ptrdiff_t offset) const { return {w + offset, dim}; }
+  ColumnWeights from(std::ptrdiff_t offset) const { return {w ? w + offset : nullptr, dim}; }
   SLOWSDE_INLINE V at(std::ptrdiff_t index, int column) const { return w[column * dim + index]; }
 };
 
 /// out_r (+)= Σ_q Σ_t w[r·row_weights + q·term_weights + t.weight] a[q·term_features + t.position]: r < rows,
 /// q < terms, t over a list of taps. `out` and `a` are (features × columns).
+/// `a` and `w` may be several pairs, whose products are added up in registers.
 template <class V, class Weights>
 struct Product {
-  Weights w;
+  static constexpr int most_pairs = 3;
+  std::array<Weights, most_pairs> w{};
+  std::array<const V*, most_pairs> a{};
+  int pairs = 0;
   const LinearTaps::Tap* taps = nullptr;
   int tap_count = 0, rows = 0, terms = 0, columns = 0;
   std::ptrdiff_t row_weights = 0, term_weights = 0;
   std::ptrdiff_t row_features = 1, term_features = 1;
-  const V* a = nullptr;
   V* out = nullptr;
   bool add = false;  ///< to what `out` holds
   Weights bias{};    ///< else to this, where it is not null
@@ -94,26 +97,28 @@ __attribute__((noinline)) void product_block(const Product<V, Weights>& p, int r
   const std::ptrdiff_t row_step = Kind == ProductKind::dense_transposed ? 1 : p.row_weights;
   const std::ptrdiff_t term_step = Kind == ProductKind::dense ? 1 : p.term_weights;
   const std::ptrdiff_t a_step = p.term_features * p.columns;
-  const Weights w = p.w.from(row * row_step);
-  const auto add_term = [&](std::ptrdiff_t weight, const V* x) __attribute__((always_inline)) {
-    V term[C];
+  for (int pair = 0; pair < p.pairs; ++pair) {
+    const Weights w = p.w[pair].from(row * row_step);
+    const V* a = p.a[pair] + column;
+    const auto add_term = [&](std::ptrdiff_t weight, const V* x) __attribute__((always_inline)) {
+      V term[C];
 #pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) term[c] = x[c];
+      for (int c = 0; c < C; ++c) term[c] = x[c];
 #pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
+      for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
-      for (int c = 0; c < C; ++c)
-        sum[r][c] = multiply_add(w.at(weight + r * row_step, column + c), term[c], sum[r][c]);
-  };
-  const V* a = p.a + column;
-  if constexpr (Kind == ProductKind::convolution) {
-    for (int q = 0; q < p.terms; ++q, a += a_step)
-      for (int t = 0; t < p.tap_count; ++t)
-        add_term(q * term_step + p.taps[t].weight, a + p.taps[t].position * p.columns);
-  } else {
-    const int terms = p.terms;
+        for (int c = 0; c < C; ++c)
+          sum[r][c] = multiply_add(w.at(weight + r * row_step, column + c), term[c], sum[r][c]);
+    };
+    if constexpr (Kind == ProductKind::convolution) {
+      for (int q = 0; q < p.terms; ++q, a += a_step)
+        for (int t = 0; t < p.tap_count; ++t)
+          add_term(q * term_step + p.taps[t].weight, a + p.taps[t].position * p.columns);
+    } else {
+      const int terms = p.terms;
 #pragma GCC unroll 4
-    for (int q = 0; q < terms; ++q, a += a_step) add_term(q * term_step, a);
+      for (int q = 0; q < terms; ++q, a += a_step) add_term(q * term_step, a);
+    }
   }
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r)

@@ -15,17 +15,17 @@ void require(bool holds, const char* inequality, const Value& value) {
   detail::require(holds, "network derivatives", inequality, value);
 }
 
-// A chunk's activations of one layer stay in the first-level cache; a group of chunks adds up into one
-// gradient and shares the memory of what is not kept.
-constexpr int chunk_samples = 64;
-constexpr std::size_t most_groups = 16;
+// A chunk is one block of columns of the kernels, small enough for a layer to stay in the first-level cache.
+// A group of chunks adds up into one gradient and shares the memory of what is not kept.
+constexpr int columns = 4;
+constexpr std::size_t most_groups = 8;
 
 }  // namespace
 
 template <class Real>
 struct NetworkDerivatives<Real>::State {
   using V = Pack<Real>;
-  static constexpr int lanes = V::width, columns = chunk_samples / lanes;
+  static constexpr int lanes = V::width, chunk_samples = columns * lanes;
 
   struct Chunk {
     std::vector<V> x, y, labels, weights;  // weights: 1/n where a lane holds a sample, else 0

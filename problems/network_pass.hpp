@@ -171,56 +171,52 @@ class NetworkPass {
   Coefficients input(std::size_t l) const { return l == 0 ? input_ : at(plan_->places_[l - 1].out); }
   std::size_t packs(int features) const { return static_cast<std::size_t>(features) * columns_; }
 
-  /// Visits the terms θ_j x_{k−j} of a product's coefficient k.
-  template <class Visit>
-  static void over_terms(const Parameters& theta, const Coefficients& x, int k, Visit&& visit) {
-    if (x[k]) visit(theta.base, x[k]);
-    for (int j = 1; j <= k; ++j)
-      if (theta.direction[j - 1] && x[k - j]) visit(theta.direction[j - 1], x[k - j]);
-  }
-
-  /// out_k (+)= Σ_j θ_j x_{k−j} over one list of taps; where nothing is added, coefficient 0 starts at the
-  /// bias (bias ≥ 0: its place in θ_0).
+  /// out_k = start + Σ_j θ_j x_{k−j} over one list of taps, x_m null where it is zero. The start is
+  /// coefficient k of the parameters at `bias` if bias ≥ 0, else zero.
   template <detail::ProductKind Kind, class Shape>
   void products(const Parameters& theta, const Network::Step& step, Shape shape, const LinearTaps::Tap* taps,
-                int count, const Coefficients& x, const Coefficients& out, int k, int position, bool add,
-                int bias = -1) const {
-    const std::ptrdiff_t offset = static_cast<std::ptrdiff_t>(position) * columns_;
-    bool started = add;
-    over_terms(theta, x, k, [&](const auto& weights, const V* a) {
-      using Weights = std::decay_t<decltype(weights)>;
-      detail::Product<V, Weights> p{.w = weights.from(step.offset),
-                                    .taps = taps,
-                                    .tap_count = count,
-                                    .columns = columns_,
-                                    .a = a,
-                                    .out = out[k] + offset,
-                                    .add = started};
-      if constexpr (std::is_same_v<Weights, detail::SharedWeights<V, W>>) {
-        if (bias >= 0 && k == 0) p.bias = weights.from(bias);
-      }
+                int count, const Coefficients& x, const Coefficients& out, int k, int position,
+                int bias) const {
+    using Shared = detail::SharedWeights<V, W>;
+    V* const target = out[k] + static_cast<std::ptrdiff_t>(position) * columns_;
+    const auto prepare = [&](auto& p) {
+      p.taps = taps;
+      p.tap_count = count;
+      p.columns = columns_;
+      p.out = target;
       shape(p);
-      detail::product<Kind>(p);
-      started = true;
-    });
-    if (started) return;
-    for (int r = 0; r < step.channels_out; ++r)
-      std::fill_n(out[k] + r * (packs(step.out.size()) / step.channels_out) + offset, columns_, V(0.0));
-  }
-
-  /// out_k = the bias' coefficient k ≥ 1; false if that is zero, and `out` is as it was.
-  bool fill_bias(const Parameters& theta, const Network::Step& step, const Coefficients& out, int k) const {
-    if constexpr (N > 0) {
-      if (step.parameters == step.weights || k == 0 || !theta.direction[k - 1]) return false;
-      const Direction bias = theta.direction[k - 1].from(step.offset + step.weights);
-      V* entry = out[k];
-      for (int r = 0; r < step.channels_out; ++r)
-        for (int p = 0; p < step.out.positions(); ++p)
-          for (int c = 0; c < columns_; ++c) *entry++ = bias.at(r, c);
-      return true;
+    };
+    detail::Product<V, Shared> shared;
+    prepare(shared);
+    const auto add_pair = [&](auto& p, const auto& weights, const V* a) {
+      p.w[p.pairs] = weights.from(step.offset);
+      p.a[p.pairs++] = a;
+    };
+    if (x[k]) add_pair(shared, theta.base, x[k]);
+    if constexpr (N == 0 || !PerColumn) {
+      if (bias >= 0) shared.bias = coefficient(theta, k).from(bias);
+      for (int j = 1; j <= k; ++j)
+        if (theta.direction[j - 1] && x[k - j]) add_pair(shared, theta.direction[j - 1], x[k - j]);
+      detail::product<Kind>(shared);
     } else {
-      return false;
+      detail::Product<V, Direction> own;
+      prepare(own);
+      if (bias >= 0 && k == 0) shared.bias = theta.base.from(bias);
+      if (bias >= 0 && k > 0) own.bias = theta.direction[k - 1].from(bias);
+      for (int j = 1; j <= k; ++j)
+        if (theta.direction[j - 1] && x[k - j]) add_pair(own, theta.direction[j - 1], x[k - j]);
+      if (k > 0) {
+        detail::product<Kind>(own);
+        shared.add = true;
+      }
+      if (k == 0 || shared.pairs > 0) detail::product<Kind>(shared);
     }
+  }
+  static const auto& coefficient(const Parameters& theta, int k) {
+    if constexpr (N > 0) {
+      if (k > 0) return theta.direction[k - 1];
+    }
+    return theta.base;
   }
 
   template <int First>
@@ -240,16 +236,14 @@ class NetworkPass {
     };
     const int bias = step.parameters > step.weights ? step.offset + step.weights : -1;
     for (int k = First; k <= N; ++k) {
-      const bool biased = fill_bias(theta, step, place.out, k);
       if (dense(step)) {
-        products<detail::ProductKind::dense>(theta, step, shape, nullptr, 0, x, place.out, k, 0, biased,
-                                             bias);
+        products<detail::ProductKind::dense>(theta, step, shape, nullptr, 0, x, place.out, k, 0, bias);
         continue;
       }
       for (int p = 0; p < out_positions; ++p) {
         const int first = taps.from_output_begin[p], count = taps.from_output_begin[p + 1] - first;
         products<detail::ProductKind::convolution>(theta, step, shape, taps.from_output.data() + first, count,
-                                                   x, place.out, k, p, biased, bias);
+                                                   x, place.out, k, p, bias);
       }
     }
   }
@@ -284,13 +278,13 @@ class NetworkPass {
     for (int k = First; k <= N; ++k) {
       if (dense(step)) {
         products<detail::ProductKind::dense_transposed>(theta, step, shape, nullptr, 0, place.delta, below, k,
-                                                        0, false);
+                                                        0, -1);
         continue;
       }
       for (int p = 0; p < in_positions; ++p) {
         const int first = taps.from_input_begin[p], count = taps.from_input_begin[p + 1] - first;
         products<detail::ProductKind::convolution>(theta, step, shape, taps.from_input.data() + first, count,
-                                                   place.delta, below, k, p, false);
+                                                   place.delta, below, k, p, -1);
       }
     }
   }

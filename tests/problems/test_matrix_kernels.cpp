@@ -54,13 +54,14 @@ void check_dense_products() {
     for (const bool add : {false, true}) {
       std::vector<V> forward = random_packs<V>(rows, columns, 4), back = random_packs<V>(terms, columns, 5);
       const std::vector<V> forward0 = forward, back0 = back;
-      Product<V, SharedWeights<V, Real>> p{.w = {w.data()},
+      Product<V, SharedWeights<V, Real>> p{.w = {{{w.data()}}},
+                                           .a = {a.data()},
+                                           .pairs = 1,
                                            .rows = rows,
                                            .terms = terms,
                                            .columns = columns,
                                            .row_weights = terms,
                                            .term_weights = 1,
-                                           .a = a.data(),
                                            .out = forward.data(),
                                            .add = add};
       product<ProductKind::dense>(p);
@@ -68,7 +69,7 @@ void check_dense_products() {
       p.terms = rows;
       p.row_weights = 1;
       p.term_weights = terms;
-      p.a = d.data();
+      p.a[0] = d.data();
       p.out = back.data();
       product<ProductKind::dense_transposed>(p);
       for (int c = 0; c < columns; ++c)
@@ -176,22 +177,24 @@ TEST_CASE("weights of their own per lane, numbers and jets give the products of 
   const std::vector<V> w = random_packs<V>(rows * terms, 1, 3),
                        own = random_packs<V>(columns, rows * terms, 4);
   std::vector<V> shared(rows * columns), single(rows * columns);
-  Product<V, SharedWeights<V, V>> p{.w = {w.data()},
+  Product<V, SharedWeights<V, V>> p{.w = {{{w.data()}}},
+                                    .a = {a.data()},
+                                    .pairs = 1,
                                     .rows = rows,
                                     .terms = terms,
                                     .columns = columns,
                                     .row_weights = terms,
                                     .term_weights = 1,
-                                    .a = a.data(),
                                     .out = shared.data()};
   product<ProductKind::dense>(p);
-  product<ProductKind::dense>(Product<V, ColumnWeights<V>>{.w = {own.data(), rows * terms},
+  product<ProductKind::dense>(Product<V, ColumnWeights<V>>{.w = {{{own.data(), rows * terms}}},
+                                                           .a = {a.data()},
+                                                           .pairs = 1,
                                                            .rows = rows,
                                                            .terms = terms,
                                                            .columns = columns,
                                                            .row_weights = terms,
                                                            .term_weights = 1,
-                                                           .a = a.data(),
                                                            .out = single.data()});
   for (int r = 0; r < rows; ++r)
     for (int c = 0; c < columns; ++c)
@@ -207,13 +210,14 @@ TEST_CASE("weights of their own per lane, numbers and jets give the products of 
   using Jet = Taylor<double, 1>;
   const std::vector<Jet> jw = {Jet::line(2, 3), Jet::line(-1, 5)}, x = {Jet::line(1, 4), Jet::line(7, -2)};
   std::vector<Jet> z(1);
-  product<ProductKind::dense>(Product<Jet, SharedWeights<Jet, Jet>>{.w = {jw.data()},
+  product<ProductKind::dense>(Product<Jet, SharedWeights<Jet, Jet>>{.w = {{{jw.data()}}},
+                                                                    .a = {x.data()},
+                                                                    .pairs = 1,
                                                                     .rows = 1,
                                                                     .terms = 2,
                                                                     .columns = 1,
                                                                     .row_weights = 2,
                                                                     .term_weights = 1,
-                                                                    .a = x.data(),
                                                                     .out = z.data()});
   CHECK(z[0].c[0] == 2 * 1 - 7);
   CHECK(z[0].c[1] == 2 * 4 + 3 * 1 + 5 * 7 + 1 * 2);
