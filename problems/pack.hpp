@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 #include "slowsde/problems/host_device.hpp"
 
@@ -47,11 +48,23 @@ struct Mask {
   friend SLOWSDE_INLINE Mask operator!(Mask a) { return {~a.v}; }
 };
 
+namespace detail {
+template <class Vector, int... L>
+SLOWSDE_INLINE auto either_half(Vector v, std::integer_sequence<int, L...>) {
+  return __builtin_shufflevector(v, v, L...) | __builtin_shufflevector(v, v, (L + int(sizeof...(L)))...);
+}
+}  // namespace detail
+
+/// Halves are joined in registers; lane by lane a wide mask would cost as much as a step.
 template <class Real, int W>
-inline bool any(Mask<Real, W> m) {
-  detail::SignedOf<Real> bits = 0;
-  for (int l = 0; l < W; ++l) bits |= m.v[l];
-  return bits != 0;
+SLOWSDE_INLINE bool any(Mask<Real, W> m) {
+  if constexpr (sizeof(m.v) > 16) {
+    return any(Mask<Real, W / 2>{detail::either_half(m.v, std::make_integer_sequence<int, W / 2>{})});
+  } else {
+    detail::SignedOf<Real> bits = 0;
+    for (int l = 0; l < W; ++l) bits |= m.v[l];
+    return bits != 0;
+  }
 }
 template <class Real, int W>
 inline bool all(Mask<Real, W> m) {
