@@ -79,20 +79,17 @@ __attribute__((noinline)) void product_block(const Product<V, Weights>& p, int r
   V* const out = p.out + row * out_step + column;
   V sum[R][C];
   if (p.add) {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
-      for (int c = 0; c < C; ++c) sum[r][c] = out[r * out_step + c];
+    SLOWSDE_UNROLL(16)
+    for (int r = 0; r < R; ++r) SLOWSDE_UNROLL(4)
+    for (int c = 0; c < C; ++c) sum[r][c] = out[r * out_step + c];
   } else if (p.bias) {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
-      for (int c = 0; c < C; ++c) sum[r][c] = p.bias.at(row + r, column + c);
+    SLOWSDE_UNROLL(16)
+    for (int r = 0; r < R; ++r) SLOWSDE_UNROLL(4)
+    for (int c = 0; c < C; ++c) sum[r][c] = p.bias.at(row + r, column + c);
   } else {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
-      for (int c = 0; c < C; ++c) sum[r][c] = V(0.0);
+    SLOWSDE_UNROLL(16)
+    for (int r = 0; r < R; ++r) SLOWSDE_UNROLL(4)
+    for (int c = 0; c < C; ++c) sum[r][c] = V(0.0);
   }
   const std::ptrdiff_t row_step = Kind == ProductKind::dense_transposed ? 1 : p.row_weights;
   const std::ptrdiff_t term_step = Kind == ProductKind::dense ? 1 : p.term_weights;
@@ -102,13 +99,12 @@ __attribute__((noinline)) void product_block(const Product<V, Weights>& p, int r
     const V* a = p.a[pair] + column;
     const auto add_term = [&](std::ptrdiff_t weight, const V* x) __attribute__((always_inline)) {
       V term[C];
-#pragma GCC unroll 4
+      SLOWSDE_UNROLL(4)
       for (int c = 0; c < C; ++c) term[c] = x[c];
-#pragma GCC unroll 16
-      for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
-        for (int c = 0; c < C; ++c)
-          sum[r][c] = multiply_add(w.at(weight + r * row_step, column + c), term[c], sum[r][c]);
+      SLOWSDE_UNROLL(16)
+      for (int r = 0; r < R; ++r) SLOWSDE_UNROLL(4)
+      for (int c = 0; c < C; ++c)
+        sum[r][c] = multiply_add(w.at(weight + r * row_step, column + c), term[c], sum[r][c]);
     };
     if constexpr (Kind == ProductKind::convolution) {
       for (int q = 0; q < p.terms; ++q, a += a_step)
@@ -116,14 +112,13 @@ __attribute__((noinline)) void product_block(const Product<V, Weights>& p, int r
           add_term(q * term_step + p.taps[t].weight, a + p.taps[t].position * p.columns);
     } else {
       const int terms = p.terms;
-#pragma GCC unroll 4
+      SLOWSDE_UNROLL(4)
       for (int q = 0; q < terms; ++q, a += a_step) add_term(q * term_step, a);
     }
   }
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) out[r * out_step + c] = sum[r][c];
+  SLOWSDE_UNROLL(16)
+  for (int r = 0; r < R; ++r) SLOWSDE_UNROLL(4)
+  for (int c = 0; c < C; ++c) out[r * out_step + c] = sum[r][c];
 }
 
 /// All rows of C columns.
@@ -162,15 +157,15 @@ SLOWSDE_INLINE Vector interleave_high(Vector a, Vector b, std::integer_sequence<
 template <class Real, int W>
 SLOWSDE_INLINE void transpose(Pack<Real, W> (&x)[W]) {
   constexpr auto lanes = std::make_integer_sequence<int, W>{};
-#pragma GCC unroll 4
+  SLOWSDE_UNROLL(4)
   for (int round = 1; round < W; round *= 2) {
     Pack<Real, W> y[W];
-#pragma GCC unroll 16
+    SLOWSDE_UNROLL(16)
     for (int k = 0; k < W / 2; ++k) {
       y[2 * k] = interleave_low(x[k].v, x[k + W / 2].v, lanes);
       y[2 * k + 1] = interleave_high(x[k].v, x[k + W / 2].v, lanes);
     }
-#pragma GCC unroll 16
+    SLOWSDE_UNROLL(16)
     for (int k = 0; k < W; ++k) x[k] = y[k];
   }
 }
@@ -180,12 +175,12 @@ template <class Real, int W>
 SLOWSDE_INLINE Pack<Real, W> lane_sums(const Pack<Real, W> (&x)[W]) {
   constexpr auto lanes = std::make_integer_sequence<int, W>{};
   Pack<Real, W> y[W];
-#pragma GCC unroll 16
+  SLOWSDE_UNROLL(16)
   for (int k = 0; k < W; ++k) y[k] = x[k];
-    // Interleaving k with k + count/2 and adding the halves: after all rounds lane l holds the sum of pack l.
-#pragma GCC unroll 4
+  // Interleaving k with k + count/2 and adding the halves: after all rounds lane l holds the sum of pack l.
+  SLOWSDE_UNROLL(4)
   for (int count = W; count > 1; count /= 2) {
-#pragma GCC unroll 8
+    SLOWSDE_UNROLL(8)
     for (int k = 0; k < count / 2; ++k) {
       y[k] = Pack<Real, W>(interleave_low(y[k].v, y[k + count / 2].v, lanes)) +
              Pack<Real, W>(interleave_high(y[k].v, y[k + count / 2].v, lanes));
@@ -280,38 +275,35 @@ __attribute__((noinline)) void outer_block(const OuterProduct<V, Real>& p, int r
   V sum[R][C];
   Real* const g = p.g + static_cast<std::ptrdiff_t>(row) * p.inputs + pack * L;
   const std::size_t bytes = Partial ? (p.inputs - pack * L) * sizeof(Real) : sizeof(V);
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) sum[r][c] = V(0.0);
+  SLOWSDE_UNROLL(16)
+  for (int r = 0; r < R; ++r) SLOWSDE_UNROLL(4)
+  for (int c = 0; c < C; ++c) sum[r][c] = V(0.0);
   if (p.add) {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
-      for (int c = 0; c < C; ++c)
-        std::memcpy(&sum[r][c], g + static_cast<std::ptrdiff_t>(r) * p.inputs + c * L, bytes);
+    SLOWSDE_UNROLL(16)
+    for (int r = 0; r < R; ++r) SLOWSDE_UNROLL(4)
+    for (int c = 0; c < C; ++c)
+      std::memcpy(&sum[r][c], g + static_cast<std::ptrdiff_t>(r) * p.inputs + c * L, bytes);
   }
   const V* x = p.transposed + pack;
   const V* d = p.delta + static_cast<std::ptrdiff_t>(row) * p.columns;
   for (int column = 0; column < p.columns; ++column, ++d) {
-#pragma GCC unroll 4
+    SLOWSDE_UNROLL(4)
     for (int l = 0; l < L; ++l, x += p.packs) {
       V a[C];
-#pragma GCC unroll 4
+      SLOWSDE_UNROLL(4)
       for (int c = 0; c < C; ++c) a[c] = x[c];
-#pragma GCC unroll 16
+      SLOWSDE_UNROLL(16)
       for (int r = 0; r < R; ++r) {
         const V b(d[r * p.columns].v[l]);
-#pragma GCC unroll 4
+        SLOWSDE_UNROLL(4)
         for (int c = 0; c < C; ++c) sum[r][c] = multiply_add(b, a[c], sum[r][c]);
       }
     }
   }
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
-    for (int c = 0; c < C; ++c)
-      std::memcpy(g + static_cast<std::ptrdiff_t>(r) * p.inputs + c * L, &sum[r][c], bytes);
+  SLOWSDE_UNROLL(16)
+  for (int r = 0; r < R; ++r) SLOWSDE_UNROLL(4)
+  for (int c = 0; c < C; ++c)
+    std::memcpy(g + static_cast<std::ptrdiff_t>(r) * p.inputs + c * L, &sum[r][c], bytes);
 }
 
 template <int R, int C, bool Partial, class V, class Real>
@@ -346,12 +338,12 @@ SLOWSDE_INLINE void contact_block(const V* delta, int out_positions, const V* a,
     const V* x = a + static_cast<std::ptrdiff_t>(contacts[k].input) * columns;
     for (int c = first; c < last; ++c) {
       V right[Q];
-#pragma GCC unroll 4
+      SLOWSDE_UNROLL(4)
       for (int q = 0; q < Q; ++q) right[q] = x[q * in_step + c];
-#pragma GCC unroll 4
+      SLOWSDE_UNROLL(4)
       for (int r = 0; r < R; ++r) {
         const V left = d[r * out_step + c];
-#pragma GCC unroll 4
+        SLOWSDE_UNROLL(4)
         for (int q = 0; q < Q; ++q) sum[r][q] = multiply_add(left, right[q], sum[r][q]);
       }
     }
