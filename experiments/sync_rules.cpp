@@ -21,9 +21,9 @@ namespace slowsde {
 namespace {
 
 constexpr int grid_points = 200;
-/// A theory holds the geometry fixed within a round; where one round carries more than this share of the
-/// predicted change, its pairs are marked.
-constexpr double long_round = 0.1;
+/// A theory holds the geometry fixed within a round; where the compared observable changes by a larger share
+/// of its first value within one, the pairs are marked.
+constexpr double long_round = 0.01;
 
 struct Schedule {
   std::string name;
@@ -105,12 +105,10 @@ double mean_at(const EnsembleSeries& series, std::size_t observable, std::size_t
   return value(P - 1);
 }
 
-/// Largest predicted change of the observable within one round, relative to that of the whole run.
-double longest_round_share(const AlgorithmConfig& config, const EnsembleSeries& predicted,
-                           std::size_t observable, std::size_t observables) {
-  const double whole =
-      std::abs(predicted.cells[(predicted.points.size() - 1) * observables + observable].mean -
-               predicted.cells[observable].mean);
+/// Largest predicted change of the observable within one round, relative to its value at the start.
+double longest_round_change(const AlgorithmConfig& config, const EnsembleSeries& predicted,
+                            std::size_t observable, std::size_t observables) {
+  const double start = std::abs(predicted.cells[observable].mean);
   double largest = 0;
   for_each_round(config.algorithm.lr, *config.algorithm.rule, config.algorithm.total_steps,
                  [&](const PlannedRound& round) {
@@ -120,14 +118,14 @@ double longest_round_share(const AlgorithmConfig& config, const EnsembleSeries& 
                    };
                    largest = std::max(largest, std::abs(at(round.end) - at(round.begin)));
                  });
-  return whole > 0 ? largest / whole : 0;
+  return largest / start;
 }
 
 /// One rule under one schedule.
 struct Cell {
   RuleOutcome outcome;
   Moments moments;
-  double communication = 0, round_share = 0;
+  double communication = 0, round_change = 0;
   std::int64_t longest_round = 0;
   double accuracy = std::numeric_limits<double>::quiet_NaN(), accuracy_half = accuracy;
 };
@@ -164,7 +162,7 @@ Table compare(const SyncRulesPlan& all, const Schedule& schedule, const std::vec
     const AlgorithmConfig& config = schedule.plan.iterates[r];
     cell.communication =
         count_rounds(config.algorithm.lr, *config.algorithm.rule, schedule.total_steps).communication();
-    cell.round_share = longest_round_share(config, predicted, m, M);
+    cell.round_change = longest_round_change(config, predicted, m, M);
     for_each_round(config.algorithm.lr, *config.algorithm.rule, schedule.total_steps,
                    [&](const PlannedRound& round) {
                      cell.longest_round = std::max(cell.longest_round, round.local_steps);
@@ -179,8 +177,9 @@ Table compare(const SyncRulesPlan& all, const Schedule& schedule, const std::vec
   }
   for (std::size_t a = 0; a < R; ++a)
     for (std::size_t b = a + 1; b < R; ++b)
-      table.pairs.push_back({a, b, compare_pair(table.cells[a].outcome, table.cells[b].outcome),
-                             std::max(table.cells[a].round_share, table.cells[b].round_share) > long_round});
+      table.pairs.push_back(
+          {a, b, compare_pair(table.cells[a].outcome, table.cells[b].outcome),
+           std::max(table.cells[a].round_change, table.cells[b].round_change) > long_round});
   return table;
 }
 
@@ -222,8 +221,9 @@ void add_variables(Result& result, const SyncRulesPlan& all, const std::vector<T
            [](const Cell& c) { return c.communication; });
   per_rule("longest_round", "local steps of the longest round",
            [](const Cell& c) { return static_cast<double>(c.longest_round); });
-  per_rule("longest_round_share", "largest predicted change within a round relative to that of the run",
-           [](const Cell& c) { return c.round_share; });
+  per_rule("longest_round_change",
+           "largest predicted change within a round, relative to the value at the start",
+           [](const Cell& c) { return c.round_change; });
   const auto per_pair = [&](const char* name, const char* long_name, auto value) {
     Variable v{name, "1", long_name, {"point", "pair"}, {}};
     for (const Table& table : tables)
@@ -289,9 +289,9 @@ std::string summarize(const SyncRulesPlan& all, const std::vector<Table>& tables
                           c.outcome.predicted);
       if (!std::isnan(c.accuracy))
         text += fmt::format("   {:6.2f} +- {:.2f}", 100 * c.accuracy, 100 * c.accuracy_half);
-      text += c.round_share > long_round
-                  ? fmt::format("   one round holds {:.0f} % of the change\n", 100 * c.round_share)
-                  : "\n";
+      text += c.round_change > long_round ? fmt::format("   long round: {} changes by {:.1f} % within it\n",
+                                                        observable, 100 * c.round_change)
+                                          : "\n";
     }
     text += fmt::format("pairs, gap in {}: predicted, measured with its 95 % interval\n", observable);
     for (const Pair& pair : table.pairs) {
@@ -318,15 +318,16 @@ std::string summarize(const SyncRulesPlan& all, const std::vector<Table>& tables
 }
 
 void warn(Result& result, const SyncRulesPlan& all, const std::vector<Table>& tables) {
+  const std::string& observable = all.schedules.front().plan.run.observables[all.compare];
   for (std::size_t s = 0; s < tables.size(); ++s) {
     const std::string& schedule = all.schedules[s].name;
     for (std::size_t r = 0; r < all.rules.size(); ++r)
-      if (const Cell& c = tables[s].cells[r]; c.round_share > long_round)
+      if (const Cell& c = tables[s].cells[r]; c.round_change > long_round)
         result.warnings.push_back(
-            fmt::format("{}: {}: one round holds {:.0f} % of the predicted change: the theory takes the "
-                        "manifold's geometry "
-                        "as fixed within a round, so its pairs are marked",
-                        schedule, all.rules[r], 100 * c.round_share));
+            fmt::format("{}: {}: {} changes by {:.1f} % within one round: the theory takes the manifold's "
+                        "geometry as fixed "
+                        "within a round, so its pairs are marked",
+                        schedule, all.rules[r], observable, 100 * c.round_change));
     for (const Pair& pair : tables[s].pairs)
       if (pair.comparison.verdict == PairVerdict::contradicted ||
           pair.comparison.verdict == PairVerdict::unpredicted)

@@ -16,7 +16,7 @@ namespace slowsde {
 ///
 ///   schedule (point), rule (rule), first_rule, second_rule (pair)
 ///   final_predicted, final_measured, final_se, final_half_width, total_communication,
-///   longest_round, longest_round_share (point, rule)
+///   longest_round, longest_round_change (point, rule)
 ///   predicted_gap, measured_gap, gap_se, gap_half_width, verdict, long_rounds (point, pair)
 ///   grid_step, grid_lr (point, grid), grid_local_steps (point, rule, grid)
 class SyncRulesExperiment final : public Experiment {

@@ -78,4 +78,4 @@ def _caption(run, compared):
             f"{len(verdicts)} pairs of rules {decided} have a predicted gap beyond 5 standard errors, "
             f"{count('ordered as predicted')} of them ordered as predicted and {count('contradicted')} not; "
             f"{count('tie')} are ties and {count('gap not predicted')} have a gap that is not predicted. {long} pairs have "
-            f"a round that holds more than a tenth of the predicted change.")
+            f"a round within which the compared quantity changes by more than 1 %.")

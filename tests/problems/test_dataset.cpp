@@ -95,13 +95,13 @@ TEST_CASE("digits become centred inputs and one-hot targets") {
 TEST_CASE("test images are centred by the mean of the training images where a recipe says so") {
   const File file("digits_test.csv", digit(0, 3) + digit(4, 0) + digit(9, 9) + digit(2, 1));
   const Dataset raw = digits_regression(file.name, {0, 1, 2}, {.centre = false});
-  const Dataset data = digits_regression(file.name, {2}, {.centre_on = {0, 1}});
+  const Dataset data = digits_regression(file.name, std::vector<int>{2}, {.centre_on = {0, 1}});
   for (int j = 0; j < 64; ++j) {
     const double mean = (raw.x[j] + raw.x[64 + j]) / 2;
     CHECK(std::abs(data.x[j] - (raw.x[2 * 64 + j] - mean)) <= 1e-15);
   }
   CHECK(data.y[9] == 1);
-  CHECK_THROWS_AS(digits_regression(file.name, {2}, {.centre_on = {4}}), std::out_of_range);
+  CHECK_THROWS_AS(digits_regression(file.name, std::vector<int>{2}, {.centre_on = {4}}), std::out_of_range);
 }
 
 TEST_CASE("a teacher's data are interpolated by the teacher, and a sample does not depend on n") {
