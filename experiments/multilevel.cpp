@@ -62,7 +62,8 @@ Plan read_plan(ConfigTable& config, const RunContext& context) {
   plan.options.threads = context.threads;
 
   ConfigTable algorithm_table = config.table("algorithm");
-  const AlgorithmConfig algorithm = read_algorithm(algorithm_table, plan.options.end_time);
+  const AlgorithmConfig algorithm =
+      read_algorithm(algorithm_table, context.registry.rules, plan.options.end_time);
   algorithm_table.checked([&] { noise.check(plan.problem->samples(), algorithm.algorithm.local_batch); });
   ConfigTable model_table = config.table("model");
   plan.model = read_model(model_table, context.registry, {algorithm}, noise, plan.repetitions);

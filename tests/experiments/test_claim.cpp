@@ -12,7 +12,7 @@ using namespace slowsde;
 
 namespace {
 
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 
 /// Right to 1 SE, with power: effect 10 SE, one rival 8 SE away.
 Comparison good() {
@@ -77,13 +77,13 @@ TEST_CASE("what cannot tell a wrong theory is inconclusive, never confirmed") {
   }
   SUBCASE("a wrong theory that predicts nothing finite") {
     Comparison c = good();
-    c.rivals.push_back({"broken", Measured::exact(nan)});
+    c.rivals.push_back({"broken", Measured::exact(not_a_number)});
     CHECK(verdict_of(c) == Verdict::inconclusive);
   }
 }
 
 TEST_CASE("a value that is not finite refutes") {
-  for (const double broken : {nan, std::numeric_limits<double>::infinity()}) {
+  for (const double broken : {not_a_number, std::numeric_limits<double>::infinity()}) {
     Comparison c = good();
     c.measured.mean = broken;
     CHECK(verdict_of(c) == Verdict::refuted);
@@ -95,7 +95,7 @@ TEST_CASE("a value that is not finite refutes") {
     CHECK(verdict_of(c) == Verdict::refuted);
   }
   Moments diverged;
-  for (const double x : {1.0, 2.0, nan}) diverged.add(x);
+  for (const double x : {1.0, 2.0, not_a_number}) diverged.add(x);
   CHECK(std::isnan(Measured::of(diverged).mean));
 }
 
