@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "slowsde/optim/network_trainer.hpp"
 #include "slowsde/problems/batch_assembly.hpp"
@@ -34,6 +35,12 @@ class NetworkOracle final : public GradientOracle<Real> {
     const Batch<Real> batch =
         assembler_.assemble(replica_, static_cast<std::uint32_t>(worker), static_cast<std::uint64_t>(step));
     return static_cast<double>(gradient_.value_and_gradient(theta, batch, g));
+  }
+
+  std::optional<double> descend(int worker, std::int64_t step, Real eta, Real* theta) override {
+    const Batch<Real> batch =
+        assembler_.assemble(replica_, static_cast<std::uint32_t>(worker), static_cast<std::uint64_t>(step));
+    return static_cast<double>(gradient_.descend(theta, batch, eta));
   }
 
   /// For NetworkTrainer: an oracle for each of its threads.

@@ -146,6 +146,7 @@ void NetworkTrainer<Real>::local_steps(int member, std::int64_t H) {
   GradientOracle<Real>& oracle = *oracles_[static_cast<std::size_t>(member)];
   Real* g = gradients_.data() + static_cast<std::size_t>(member) * row_;
   const Range own = workers_of(member);
+  const bool plain = params_.update->plain_descent();
   for (std::size_t w = own.begin; w < own.end; ++w) {
     Real* theta = workers_.data() + w * row_;
     Real* state = state_.buffers.data() + w * vectors_ * d_;
@@ -153,8 +154,15 @@ void NetworkTrainer<Real>::local_steps(int member, std::int64_t H) {
     double loss = 0;
     for (std::int64_t h = 0; h < H; ++h) {
       const std::int64_t k = state_.step + h;
+      const double eta = params_.lr(k);
+      if (plain && eta > 0) {
+        if (const auto taken = oracle.descend(static_cast<int>(w), k, static_cast<Real>(eta), theta)) {
+          loss += *taken;
+          continue;
+        }
+      }
       loss += oracle.gradient(static_cast<int>(w), k, theta, g);
-      params_.update->step(params_.lr(k), state_.buffer_steps + h + 1, d_, g, theta, state);
+      params_.update->step(eta, state_.buffer_steps + h + 1, d_, g, theta, state);
     }
     losses_[w] = loss;
   }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -28,6 +29,9 @@ class GradientOracle {
   /// g = gradient at theta of the mean loss of the batch that worker `worker` takes at step `step` (0-based);
   /// returns that loss. theta, g: (d).
   virtual double gradient(int worker, std::int64_t step, const Real* theta, Real* g) = 0;
+  /// θ ← θ − ηg with that gradient g, η > 0; returns the loss at the old θ. For oracles that can do this
+  /// without writing g; others return nothing and leave θ as it is.
+  virtual std::optional<double> descend(int, std::int64_t, Real, Real*) { return std::nullopt; }
 };
 
 /// What the workers exchange.

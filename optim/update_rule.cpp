@@ -30,6 +30,7 @@ class Sgd final : public ElementwiseRule<Sgd> {
 
   explicit Sgd(const ParameterSource& parameter) : lambda_(weight_decay(parameter)) {}
   std::string_view name() const override { return id; }
+  bool plain_descent() const override { return lambda_ == 0; }
 
   template <class Real>
   struct Coefficients {

@@ -24,6 +24,8 @@ class UpdateRule {
   virtual ~UpdateRule() = default;
   virtual std::string_view name() const = 0;
   virtual int state_vectors() const = 0;
+  /// Whether a step is θ − ηg and nothing else, so that it may be taken where g is computed.
+  virtual bool plain_descent() const { return false; }
 
   /// θ and the state after one step with gradient g and learning rate η, in place. Elementwise: the bits of a
   /// component depend on nothing but that component. The state vectors lie `stride` >= d apart, so that a

@@ -124,6 +124,19 @@ Real NetworkGradient<Real>::value_and_gradient(const Real* theta, const Batch<Re
 }
 
 template <class Real>
+Real NetworkGradient<Real>::descend(Real* theta, const Batch<Real>& batch, Real eta) {
+  require(eta > 0, "eta > 0", eta);
+  Workspace& w = *workspace_;
+  w.load(batch);
+  w.pass->forward(theta, w.x.data());
+  // The adjoints carry −η, so that what the reverse pass adds to θ is the step.
+  const Real factor = -eta / static_cast<Real>(batch.size);
+  const Pack<Real> value = w.apply_loss(batch.size, factor);
+  w.pass->reverse(theta, GradientSum<0, Pack<Real>, Real>(w.columns, w.scratch.data(), theta, true));
+  return detail::lane_sum(value) / -eta;
+}
+
+template <class Real>
 typename NetworkGradient<Real>::Evaluation NetworkGradient<Real>::evaluate(const Real* theta,
                                                                            const Batch<Real>& batch) {
   Workspace& w = *workspace_;

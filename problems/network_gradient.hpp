@@ -30,6 +30,10 @@ class NetworkGradient {
   /// is empty, larger than max_batch, or lacks what the loss needs.
   Real value_and_gradient(const Real* theta, const Batch<Real>& batch, Real* g);
 
+  /// θ ← θ − ηg with that gradient g, in one pass that never writes g; returns the mean loss at the old θ.
+  /// Throws as value_and_gradient does, and unless η > 0.
+  Real descend(Real* theta, const Batch<Real>& batch, Real eta);
+
   struct Evaluation {
     double loss_sum = 0;       ///< over the samples, not the mean
     std::int64_t correct = 0;  ///< samples whose largest output is their label's; 0 without labels

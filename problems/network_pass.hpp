@@ -136,20 +136,21 @@ class NetworkPass {
   }
 
   /// Adjoints from the output's down to the lowest layer with parameters; `sink(Contact)` is called for each
-  /// of those, the last first. First = 1 continues a reverse pass at the same θ_0, x and adjoint_0.
+  /// of those, the last first, when the layer's parameters have been used: it may change them. First = 1
+  /// continues a reverse pass at the same θ_0, x and adjoint_0.
   template <int First = 0, class Sink>
   void reverse(const Parameters& theta, Sink&& sink) {
     const auto& steps = network_->steps();
     for (int l = static_cast<int>(steps.size()) - 1; l >= plan_->lowest_; --l) {
       const Network::Step& step = steps[l];
       const Place here = place(l);
+      if (l > plan_->lowest_)
+        std::visit(
+            [&](const auto& layer) {
+              reverse_layer<First>(layer, step, here, theta, at(plan_->places_[l - 1].delta));
+            },
+            step.layer);
       if (step.parameters > 0) sink(Contact{step, step.linear() ? input(l) : here.extra, here.delta});
-      if (l == plan_->lowest_) return;
-      std::visit(
-          [&](const auto& layer) {
-            reverse_layer<First>(layer, step, here, theta, at(plan_->places_[l - 1].delta));
-          },
-          step.layer);
     }
   }
 
