@@ -393,7 +393,7 @@ class Content(Scratch):
         predicted = [line.get_ydata()[0] for line in fig.axes[0].lines if line.get_marker() == "_" and line.get_markersize() > 10]
         np.testing.assert_allclose(predicted, variables["final_predicted"].data[0], rtol=1e-12)
         self.assertIn("Of 90 pairs of rules 88 have a predicted gap beyond 5 standard errors, 88 of them ordered as "
-                      "predicted and 0 not; 2 are ties and 0 have a gap that is not predicted. 18 pairs", caption)
+                      "predicted and 0 not; 2 are ties and 0 have a gap that is not predicted. 14 pairs", caption)
 
     def test_no_two_rules_look_alike(self):
         looks = [sync_rules._look(i) for i in range(14)]
