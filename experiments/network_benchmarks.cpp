@@ -108,9 +108,8 @@ double multiply_adds_alone(double seconds, int threads) {
       const Pack<float> factor(0.999), term(1e-3);
       Pack<float> x[chains];
       for (int g = 0; g < chains; ++g) x[g] = Pack<float>(0.1 * g);
-      for (int repeat = 0; repeat < 100 * repeats; ++repeat)
-#pragma GCC unroll 16
-        for (int g = 0; g < chains; ++g) x[g] = fma(x[g], factor, term);
+      for (int repeat = 0; repeat < 100 * repeats; ++repeat) SLOWSDE_UNROLL(16)
+      for (int g = 0; g < chains; ++g) x[g] = fma(x[g], factor, term);
       for (const Pack<float>& sum : x) sums[t] += static_cast<double>(sum[0]);
     });
   });
