@@ -64,7 +64,8 @@ std::string shown(std::string_view text) {
 
 }  // namespace
 
-CsvTable read_csv_columns(const std::filesystem::path& file, const std::vector<CsvColumn>& columns) {
+SelectedColumns read_csv_columns(const std::filesystem::path& file,
+                                 const std::vector<ColumnRequest>& columns) {
   std::ifstream stream(file, std::ios::binary);
   if (!stream) throw IoError(fmt::format("{}: can not be read: {}", file.string(), std::strerror(errno)));
   if (std::filesystem::is_directory(file)) throw IoError(file.string() + ": is a directory");
@@ -75,7 +76,7 @@ CsvTable read_csv_columns(const std::filesystem::path& file, const std::vector<C
   };
   constexpr std::size_t absent = static_cast<std::size_t>(-1);
   std::vector<std::size_t> at(columns.size(), absent);
-  CsvTable table;
+  SelectedColumns table;
   table.columns.resize(columns.size());
   bool header = true;
   std::string line;

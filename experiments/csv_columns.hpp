@@ -10,13 +10,13 @@ namespace slowsde {
 
 /// A column by the names that it goes by. Names are compared without regard to case, blanks, '_', '-' and
 /// what stands in brackets: "Wall time (s)" is walltime.
-struct CsvColumn {
+struct ColumnRequest {
   std::string name;  ///< in messages
   std::vector<std::string> names;
   bool required = true;
 };
 
-struct CsvTable {
+struct SelectedColumns {
   std::vector<std::vector<double>> columns;  ///< as asked; empty for one that is not there
   std::vector<std::size_t> lines;            ///< of each row in the file, counted from 1
   std::size_t skipped = 0;                   ///< rows without a value in one of the columns
@@ -27,6 +27,7 @@ struct CsvTable {
 /// one of the columns are skipped (logs have such rows). Throws IoError `FILE:LINE: …` for a column that is
 /// missing or there twice, a value that is no finite number, a row of another length, and for a file that can
 /// not be read or has no rows.
-CsvTable read_csv_columns(const std::filesystem::path& file, const std::vector<CsvColumn>& columns);
+SelectedColumns read_csv_columns(const std::filesystem::path& file,
+                                 const std::vector<ColumnRequest>& columns);
 
 }  // namespace slowsde

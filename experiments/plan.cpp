@@ -219,8 +219,8 @@ struct SpectrumFile {
 };
 
 SpectrumFile read_spectrum_csv(const std::string& file) {
-  CsvTable columns = read_csv_columns(file, {{"eigenvalue", {"eigenvalue", "eigenvalues", "lambda"}},
-                                             {"weight", {"weight", "weights"}, false}});
+  SelectedColumns columns = read_csv_columns(file, {{"eigenvalue", {"eigenvalue", "eigenvalues", "lambda"}},
+                                                    {"weight", {"weight", "weights"}, false}});
   SpectrumFile read{std::move(columns.columns[0]), std::move(columns.columns[1]), {}};
   for (const std::size_t line : columns.lines) read.places.push_back(fmt::format("{}:{}", file, line));
   return read;

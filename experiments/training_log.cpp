@@ -49,7 +49,7 @@ std::vector<Stretch> TrainingLog::stretches() const {
 }
 
 TrainingLog read_training_log(const std::filesystem::path& file) {
-  const CsvTable table = read_csv_columns(
+  const SelectedColumns table = read_csv_columns(
       file, {{"step", {"step", "steps", "iteration", "iter", "global_step"}},
              {"lr", {"lr", "learning_rate", "rate", "eta"}},
              {"wall time", {"wall time", "walltime", "time", "seconds", "wall_seconds", "elapsed", "wall"}},

@@ -102,8 +102,9 @@ TEST_CASE("a mistyped key or word is named with its file, its line and the neare
       {"\"constant\"", "\"constnt\"", ":18:10: iterates.0.rule.name = \"constnt\" must be one of"},
       {"lr = 0.05", "lr = { schedule = \"cosin\", peak = 0.1 }", "did you mean 'cosine'?"},
       {"\"trace\"", "\"trac\"",
-       ":13:1: run.observables = [\"trac\", \"x0\"] is refused: 'trac' is no observable; did you mean "
-       "'trace'?"},
+       ":13:1: run.observables = [\"trac\", \"x0\"] is refused: 'trac' is no observable of this problem; did "
+       "you "
+       "mean 'trace'?"},
       {"\"x0\"", "\"x7\"", "'x7' does not exist, the problem has 2 components"},
       {"\"label\"", "\"labels\"",
        ":7:1: noise.kind = \"labels\" must be one of label, minibatch; did you mean 'label'?"},

@@ -12,10 +12,10 @@ using namespace slowsde;
 
 namespace {
 
-const std::vector<CsvColumn> asked = {{"step", {"step", "global_step"}},
-                                      {"wall time", {"wall time", "time"}}};
+const std::vector<ColumnRequest> asked = {{"step", {"step", "global_step"}},
+                                          {"wall time", {"wall time", "time"}}};
 
-std::string refusal(const std::string& text, const std::vector<CsvColumn>& columns = asked) {
+std::string refusal(const std::string& text, const std::vector<ColumnRequest>& columns = asked) {
   const test::Scratch dir;
   const auto file = dir.write("a.csv", text);
   try {
@@ -40,17 +40,17 @@ TEST_CASE("columns are found by name in any order, with others, comments, blanks
               {"step,time,note\n1,0.5,\"a, b\"\n2,1.5,\"\"\n"}};
   for (const auto& c : same) {
     CAPTURE(c.text);
-    const CsvTable table = read_csv_columns(dir.write("a.csv", c.text), asked);
+    const SelectedColumns table = read_csv_columns(dir.write("a.csv", c.text), asked);
     CHECK(table.columns[0] == std::vector<double>{1, 2});
     CHECK(table.columns[1] == std::vector<double>{0.5, 1.5});
     CHECK(table.skipped == 0);
   }
-  const CsvTable gaps =
+  const SelectedColumns gaps =
       read_csv_columns(dir.write("a.csv", "step,time,loss\n1,0.5,3\n2,,3\n3,2.5,\n"), asked);
   CHECK(gaps.columns[0] == std::vector<double>{1, 3});
   CHECK(gaps.lines == std::vector<std::size_t>{2, 4});
   CHECK(gaps.skipped == 1);
-  const CsvTable optional =
+  const SelectedColumns optional =
       read_csv_columns(dir.write("a.csv", "step\n7\n"), {{"step", {"step"}}, {"weight", {"weight"}, false}});
   CHECK(optional.columns[0] == std::vector<double>{7});
   CHECK(optional.columns[1].empty());

@@ -67,7 +67,7 @@ struct Decay {
 };
 template <template <class> class CoarsePath = BrownianPath>
 Decay variance_decay() {
-  constexpr int batches = 16;
+  constexpr int batches = 32;
   Moments slopes;
   for (int batch = 0; batch < batches; ++batch) {
     const auto levels = sampled_levels<CoarsePath>(1024, 700 + static_cast<std::uint64_t>(batch));
