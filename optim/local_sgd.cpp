@@ -41,7 +41,8 @@ std::vector<RecordPoint> record_points(const LocalSgd& algorithm, const std::vec
   };
   take(end);
   for_each_round(algorithm.lr, *algorithm.rule, algorithm.total_steps, [&](const PlannedRound& round) {
-    if (next < times.size()) take({round.first_step + round.local_steps, round.end * slow_time_per_step, round.index + 1});
+    if (next < times.size())
+      take({round.first_step + round.local_steps, round.end * slow_time_per_step, round.index + 1});
   });
   while (next++ < times.size()) points.push_back(end);
   return points;

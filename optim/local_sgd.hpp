@@ -38,8 +38,8 @@ struct LocalSgd {
 
 /// A round end at which the iterates are recorded: the first one at or after a requested slow time.
 struct RecordPoint {
-  std::int64_t steps = 0;  ///< k: steps taken
-  double t = 0;            ///< exact slow time Σ η_k²·(slow time per step)
+  std::int64_t steps = 0;   ///< k: steps taken
+  double t = 0;             ///< exact slow time Σ η_k²·(slow time per step)
   std::int64_t rounds = 0;  ///< averages taken
 };
 

@@ -49,56 +49,52 @@ class Sgd final : public ElementwiseRule<Sgd> {
   double lambda_;
 };
 
-template <class Real>
-struct MomentumCoefficients {
-  Real eta, beta, lambda;
-};
-
-class HeavyBall final : public ElementwiseRule<HeavyBall> {
+/// What heavy ball and Nesterov's rule share: a buffer v, β, and decay that is part of the gradient.
+template <class Rule>
+class MomentumRule : public ElementwiseRule<Rule> {
  public:
   static constexpr int vectors = 1;
-  static constexpr const char *id = "heavy-ball", *summary = "momentum: v <- beta v + g; theta - eta v";
 
-  explicit HeavyBall(const ParameterSource& parameter)
+  explicit MomentumRule(const ParameterSource& parameter)
       : beta_(momentum(parameter)), lambda_(weight_decay(parameter)) {}
-  std::string_view name() const override { return id; }
+  std::string_view name() const override { return Rule::id; }
 
   template <class Real>
-  MomentumCoefficients<Real> coefficients(double eta, std::int64_t) const {
+  struct Coefficients {
+    Real eta, beta, lambda;
+  };
+  template <class Real>
+  Coefficients<Real> coefficients(double eta, std::int64_t) const {
     return {static_cast<Real>(eta), static_cast<Real>(beta_), static_cast<Real>(lambda_)};
-  }
-  template <class T, class C>
-  static void advance(T& theta, T g, T* v, const C& c) {
-    v[0] = T(c.beta) * v[0] + (g + T(c.lambda) * theta);
-    theta = theta - T(c.eta) * v[0];
   }
 
  private:
   double beta_, lambda_;
 };
 
-class Nesterov final : public ElementwiseRule<Nesterov> {
+class HeavyBall final : public MomentumRule<HeavyBall> {
  public:
-  static constexpr int vectors = 1;
-  static constexpr const char *id = "nesterov", *summary = "v <- beta v + g; theta - eta (g + beta v)";
+  static constexpr const char *id = "heavy-ball", *summary = "momentum: v <- beta v + g; theta - eta v";
+  using MomentumRule::MomentumRule;
 
-  explicit Nesterov(const ParameterSource& parameter)
-      : beta_(momentum(parameter)), lambda_(weight_decay(parameter)) {}
-  std::string_view name() const override { return id; }
-
-  template <class Real>
-  MomentumCoefficients<Real> coefficients(double eta, std::int64_t) const {
-    return {static_cast<Real>(eta), static_cast<Real>(beta_), static_cast<Real>(lambda_)};
+  template <class T, class C>
+  static void advance(T& theta, T g, T* v, const C& c) {
+    v[0] = T(c.beta) * v[0] + (g + T(c.lambda) * theta);
+    theta = theta - T(c.eta) * v[0];
   }
+};
+
+class Nesterov final : public MomentumRule<Nesterov> {
+ public:
+  static constexpr const char *id = "nesterov", *summary = "v <- beta v + g; theta - eta (g + beta v)";
+  using MomentumRule::MomentumRule;
+
   template <class T, class C>
   static void advance(T& theta, T g, T* v, const C& c) {
     const T decayed = g + T(c.lambda) * theta;
     v[0] = T(c.beta) * v[0] + decayed;
     theta = theta - T(c.eta) * (decayed + T(c.beta) * v[0]);
   }
-
- private:
-  double beta_, lambda_;
 };
 
 class AdamW final : public ElementwiseRule<AdamW> {

@@ -56,6 +56,24 @@ TEST_CASE("the gradient of the mean loss is its central differences, for both lo
   });
 }
 
+TEST_CASE("a descent in one pass is θ − ηg with the gradient and the loss at the old θ") {
+  over_losses_and_networks([](const Network& network, LossKind loss) {
+    const Dataset data = test::general_data(network, 19);
+    const test::OwnedBatch<double> batch(data, 19);
+    NetworkGradient<double> gradient(network, loss, 19);
+    const VectorXd theta = test::general_parameters(network, 21);
+    VectorXd g(network.dim()), moved = theta;
+    const double value = gradient.value_and_gradient(theta.data(), batch.view(), g.data());
+    const double eta = 0.3;
+    CHECK(test::near(gradient.descend(moved.data(), batch.view(), eta), value, 1e-13));
+    CHECK((moved - (theta - eta * g)).norm() <= 1e-13 * theta.norm());
+    // a layer that moved before the adjoints passed through it would be off by a second-order term
+    CHECK((moved - theta).norm() >= 1e-3 * theta.norm());
+    for (const double refused : {0.0, -0.1, std::nan("")})
+      CHECK_THROWS_AS(gradient.descend(moved.data(), batch.view(), refused), std::invalid_argument);
+  });
+}
+
 TEST_CASE("in single precision loss and gradient are those of double precision to its rounding") {
   over_losses_and_networks([](const Network& network, LossKind loss) {
     const Dataset data = test::general_data(network, 19);
