@@ -52,9 +52,11 @@ SLOWSDE_INLINE void transpose(Vector<Real> (&block)[native_width<Real>]) {
 }
 
 /// Features of W samples as columns: column b of out, one pack per feature with `packs` packs to a row, is
-/// rows[b]. Features that do not fill a block share it with those before them.
+/// rows[b]. Features that do not fill a block share it with those before them. Row b of `samples`, `width`
+/// long, gets them as they are.
 template <class Real>
-void set_columns(const float* const* rows, int inputs, Pack<Real>* out, int packs) {
+void set_columns(const float* const* rows, int inputs, Pack<Real>* out, int packs, Real* samples,
+                 int width) {
   constexpr int W = native_width<Real>;
   for (int first = 0; first < inputs; first += W) {
     Vector<Real> block[W];
@@ -70,6 +72,9 @@ void set_columns(const float* const* rows, int inputs, Pack<Real>* out, int pack
         block[b] = load<Real>(padded);
       }
     }
+#pragma GCC unroll 16
+    for (int b = 0; b < W; ++b)
+      std::memcpy(samples + static_cast<std::size_t>(b) * width + start, &block[b], sizeof block[b]);
     transpose<Real>(block);
     Pack<Real>* to = out + static_cast<std::size_t>(start) * packs;
     for (int j = 0; j < count; ++j) to[static_cast<std::size_t>(j) * packs] = Pack<Real>(block[j]);
@@ -99,6 +104,7 @@ BatchBuffer<Real>::BatchBuffer(int inputs, int max_batch, int classes)
   require(classes >= 0, "batch", "classes >= 0", classes);
   const std::size_t packs = static_cast<std::size_t>(batch_stride<Real>(max_batch) / native_width<Real>);
   x_.resize(packs * static_cast<std::size_t>(inputs), Pack<Real>(0));
+  samples_.resize(packs * static_cast<std::size_t>(batch_stride<Real>(inputs)), Pack<Real>(0));
   y_.resize(packs * static_cast<std::size_t>(classes), Pack<Real>(0));
   labels_.resize(static_cast<std::size_t>(max_batch));
   zeros_.resize(static_cast<std::size_t>(inputs));
@@ -110,11 +116,12 @@ void BatchBuffer<Real>::set_samples(const float* const* rows, int size) {
   require(size >= 1, "batch", "size >= 1", size);
   require(size <= max_batch_, "batch", "size <= max_batch", size);
   size_ = size;
-  const int packs = batch_stride<Real>(size) / W;
+  const int packs = batch_stride<Real>(size) / W, width = batch_stride<Real>(inputs_);
   for (int p = 0; p < packs; ++p) {
     const float* columns[W];
     for (int b = 0; b < W; ++b) columns[b] = p * W + b < size ? rows[p * W + b] : zeros_.data();
-    set_columns(columns, inputs_, x_.data() + p, packs);
+    set_columns(columns, inputs_, x_.data() + p, packs,
+                reinterpret_cast<Real*>(samples_.data()) + static_cast<std::size_t>(p) * W * width, width);
   }
 }
 
@@ -146,6 +153,7 @@ Batch<Real> BatchBuffer<Real>::batch() const {
   return {.size = size_,
           .stride = batch_stride<Real>(size_),
           .x = reinterpret_cast<const Real*>(x_.data()),
+          .samples = reinterpret_cast<const Real*>(samples_.data()),
           .labels = labels_.data(),
           .y = classes_ > 0 ? reinterpret_cast<const Real*>(y_.data()) : nullptr};
 }

@@ -42,7 +42,7 @@ class BatchBuffer {
 
  private:
   int inputs_, max_batch_, classes_, size_ = 0;
-  std::vector<Pack<Real>> x_, y_;  // packs for their alignment
+  std::vector<Pack<Real>> x_, samples_, y_;  // packs for their alignment
   std::vector<int> labels_;
   std::vector<float> zeros_;  // the sample of a column beyond the batch: (inputs)
 };

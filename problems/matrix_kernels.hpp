@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstring>
@@ -153,39 +154,52 @@ SLOWSDE_INLINE Vector interleave_high(Vector a, Vector b, std::integer_sequence<
   return __builtin_shufflevector(a, b, (W / 2 + (L % 2 == 0 ? L / 2 : W + L / 2))...);
 }
 
-/// Transposes W packs of W lanes: log₂ W rounds that interleave pack k with pack k + W/2.
-template <class Real, int W>
-SLOWSDE_INLINE void transpose(Pack<Real, W> (&x)[W]) {
-  constexpr auto lanes = std::make_integer_sequence<int, W>{};
-  SLOWSDE_UNROLL(4)
-  for (int round = 1; round < W; round *= 2) {
+/// One round of `transpose`: interleaves pack k with pack k + W/2. Rounds are instances of a template, as GCC
+/// keeps the packs in registers only where every index is a constant before its own loop unrolling.
+template <int Rounds, class Real, int W>
+SLOWSDE_INLINE void transpose_rounds(Pack<Real, W> (&x)[W]) {
+  if constexpr (Rounds > 0) {
+    constexpr auto lanes = std::make_integer_sequence<int, W>{};
     Pack<Real, W> y[W];
     SLOWSDE_UNROLL(16)
     for (int k = 0; k < W / 2; ++k) {
       y[2 * k] = interleave_low(x[k].v, x[k + W / 2].v, lanes);
       y[2 * k + 1] = interleave_high(x[k].v, x[k + W / 2].v, lanes);
     }
+    transpose_rounds<Rounds - 1>(y);
     SLOWSDE_UNROLL(16)
     for (int k = 0; k < W; ++k) x[k] = y[k];
+  }
+}
+
+/// Transposes W packs of W lanes: log₂ W rounds.
+template <class Real, int W>
+SLOWSDE_INLINE void transpose(Pack<Real, W> (&x)[W]) {
+  transpose_rounds<std::countr_zero(static_cast<unsigned>(W))>(x);
+}
+
+/// Interleaving k with k + Count/2 and adding the halves: after all rounds lane l of y[0] holds the sum of
+/// pack l.
+template <int Count, class Real, int W>
+SLOWSDE_INLINE void lane_sum_rounds(Pack<Real, W> (&y)[W]) {
+  if constexpr (Count > 1) {
+    constexpr auto lanes = std::make_integer_sequence<int, W>{};
+    SLOWSDE_UNROLL(8)
+    for (int k = 0; k < Count / 2; ++k) {
+      y[k] = Pack<Real, W>(interleave_low(y[k].v, y[k + Count / 2].v, lanes)) +
+             Pack<Real, W>(interleave_high(y[k].v, y[k + Count / 2].v, lanes));
+    }
+    lane_sum_rounds<Count / 2>(y);
   }
 }
 
 /// Lane l of the result is the sum over the lanes of x[l].
 template <class Real, int W>
 SLOWSDE_INLINE Pack<Real, W> lane_sums(const Pack<Real, W> (&x)[W]) {
-  constexpr auto lanes = std::make_integer_sequence<int, W>{};
   Pack<Real, W> y[W];
   SLOWSDE_UNROLL(16)
   for (int k = 0; k < W; ++k) y[k] = x[k];
-  // Interleaving k with k + count/2 and adding the halves: after all rounds lane l holds the sum of pack l.
-  SLOWSDE_UNROLL(4)
-  for (int count = W; count > 1; count /= 2) {
-    SLOWSDE_UNROLL(8)
-    for (int k = 0; k < count / 2; ++k) {
-      y[k] = Pack<Real, W>(interleave_low(y[k].v, y[k + count / 2].v, lanes)) +
-             Pack<Real, W>(interleave_high(y[k].v, y[k + count / 2].v, lanes));
-    }
-  }
+  lane_sum_rounds<W>(y);
   return y[0];
 }
 
@@ -218,6 +232,7 @@ void row_sums(const V* x, int rows, int columns, W* g, bool add) {
     for (int r = 0; r < rows; r += L) {
       V sums[L];
       if (r + L <= rows) {
+        SLOWSDE_UNROLL(16)
         for (int k = 0; k < L; ++k) sums[k] = row_sum(r + k);
       } else {
         for (int k = 0; k < L; ++k) sums[k] = r + k < rows ? row_sum(r + k) : V(0.0);
@@ -246,12 +261,14 @@ void transpose_features(const V* x, int features, int columns, V* out) {
     for (int p = 0; p < packs; ++p) {
       V block[L];
       if ((p + 1) * L <= features) {
+        SLOWSDE_UNROLL(16)
         for (int k = 0; k < L; ++k) block[k] = x[static_cast<std::ptrdiff_t>(p * L + k) * columns + c];
       } else {
         for (int k = 0; k < L; ++k)
           block[k] = p * L + k < features ? x[static_cast<std::ptrdiff_t>(p * L + k) * columns + c] : V(0.0);
       }
       transpose(block);
+      SLOWSDE_UNROLL(16)
       for (int k = 0; k < L; ++k) out[(static_cast<std::ptrdiff_t>(c) * L + k) * packs + p] = block[k];
     }
   }
@@ -284,11 +301,18 @@ __attribute__((noinline)) void outer_block(const OuterProduct<V, Real>& p, int r
     for (int c = 0; c < C; ++c)
       std::memcpy(&sum[r][c], g + static_cast<std::ptrdiff_t>(r) * p.inputs + c * L, bytes);
   }
+  // What the next block adds to, brought near while this one is summed: R rows further down, a line each time.
+  const Real* next = p.add ? g + static_cast<std::ptrdiff_t>(R) * p.inputs : g;
   const V* x = p.transposed + pack;
   const V* d = p.delta + static_cast<std::ptrdiff_t>(row) * p.columns;
   for (int column = 0; column < p.columns; ++column, ++d) {
     SLOWSDE_UNROLL(4)
     for (int l = 0; l < L; ++l, x += p.packs) {
+      if (l < R) {
+        SLOWSDE_UNROLL(4)
+        for (int c = 0; c < C; ++c) __builtin_prefetch(next + c * L, 1);
+        next += p.inputs;
+      }
       V a[C];
       SLOWSDE_UNROLL(4)
       for (int c = 0; c < C; ++c) a[c] = x[c];
@@ -310,6 +334,7 @@ template <int R, int C, bool Partial, class V, class Real>
 void outer_rows(const OuterProduct<V, Real>& p, int pack) {
   int row = 0;
   for (; row + R <= p.rows; row += R) outer_block<R, C, Partial>(p, row, pack);
+  for (; row + 4 <= p.rows; row += 4) outer_block<4, C, Partial>(p, row, pack);
   for (; row + 2 <= p.rows; row += 2) outer_block<2, C, Partial>(p, row, pack);
   for (; row < p.rows; ++row) outer_block<1, C, Partial>(p, row, pack);
 }

@@ -1,5 +1,6 @@
 #include "slowsde/problems/network_gradient.hpp"
 
+#include <cstdint>
 #include <cstring>
 #include <optional>
 #include <vector>
@@ -27,7 +28,9 @@ struct NetworkGradient<Real>::Workspace {
   Network network;
   LossKind loss;
   int max_batch;
-  std::vector<V> memory, x, y, labels, scratch;
+  std::vector<V> memory, labels, scratch, x_copy, y_copy;
+  const V *x = nullptr, *y = nullptr;  // of the batch, (rows × columns)
+  const V* samples = nullptr;          // x sample by sample, if the batch has it so
   std::optional<PassPlan> plan;
   std::optional<Pass> pass;
   int columns = 0;
@@ -36,18 +39,20 @@ struct NetworkGradient<Real>::Workspace {
       : network(given), loss(kind), max_batch(largest) {
     const int most = batch_stride<Real>(max_batch) / lanes;
     memory.resize(PassPlan(network, most, 0).size());
-    x.resize(static_cast<std::size_t>(network.inputs()) * most);
-    if (loss == LossKind::squared) y.resize(static_cast<std::size_t>(network.outputs()) * most);
     labels.resize(most);
     scratch.resize(GradientSum<0, V, Real>::scratch_size(network, most));
   }
 
-  /// Copies whole packs of the rows; the caller's rows are `stride` apart.
-  void copy(const Real* from, int rows, int stride, std::vector<V>& to) const {
+  /// The caller's rows, which are `stride` apart: where they are if that is a pass's layout, else copied.
+  const V* packs_of(const Real* from, int rows, int stride, std::vector<V>& copy) const {
+    if (stride == columns * lanes && reinterpret_cast<std::uintptr_t>(from) % alignof(V) == 0)
+      return reinterpret_cast<const V*>(from);
+    copy.resize(static_cast<std::size_t>(rows) * columns);
     for (int r = 0; r < rows; ++r) {
-      std::memcpy(static_cast<void*>(to.data() + static_cast<std::size_t>(r) * columns),
+      std::memcpy(static_cast<void*>(copy.data() + static_cast<std::size_t>(r) * columns),
                   from + static_cast<std::ptrdiff_t>(r) * stride, columns * sizeof(V));
     }
+    return copy.data();
   }
 
   void load(const Batch<Real>& batch) {
@@ -66,8 +71,9 @@ struct NetworkGradient<Real>::Workspace {
       plan.emplace(network, columns, 0);
       pass.emplace(network, *plan, memory.data());
     }
-    copy(batch.x, network.inputs(), batch.stride, x);
-    if (loss == LossKind::squared) copy(batch.y, network.outputs(), batch.stride, y);
+    x = packs_of(batch.x, network.inputs(), batch.stride, x_copy);
+    if (loss == LossKind::squared) y = packs_of(batch.y, network.outputs(), batch.stride, y_copy);
+    samples = reinterpret_cast<const V*>(batch.samples);
     if (batch.labels) {
       for (int b = 0; b < columns * lanes; ++b)
         labels[b / lanes].set(b % lanes, static_cast<Real>(b < batch.size ? batch.labels[b] : 0));
@@ -86,9 +92,13 @@ struct NetworkGradient<Real>::Workspace {
     const auto weight = [&](int c) { return masked(c, size, factor); };
     const int outputs = network.outputs();
     if (loss == LossKind::squared)
-      return squared_loss<0, V>(outputs, columns, pass->outputs(), y.data(), weight, pass->output_adjoints());
+      return squared_loss<0, V>(outputs, columns, pass->outputs(), y, weight, pass->output_adjoints());
     return cross_entropy_loss<0, V>(outputs, columns, {pass->output(0)}, [&](int c) { return labels[c]; },
                                     weight, {pass->output_adjoint(0)});
+  }
+
+  void reverse(const Real* theta, Real* g, bool add) {
+    pass->reverse(theta, GradientSum<0, V, Real>(columns, scratch.data(), g, add, {x, samples}));
   }
 };
 
@@ -117,9 +127,9 @@ template <class Real>
 Real NetworkGradient<Real>::value_and_gradient(const Real* theta, const Batch<Real>& batch, Real* g) {
   Workspace& w = *workspace_;
   w.load(batch);
-  w.pass->forward(theta, w.x.data());
+  w.pass->forward(theta, w.x);
   const Pack<Real> value = w.apply_loss(batch.size, Real{1} / static_cast<Real>(batch.size));
-  w.pass->reverse(theta, GradientSum<0, Pack<Real>, Real>(w.columns, w.scratch.data(), g, false));
+  w.reverse(theta, g, false);
   return detail::lane_sum(value);
 }
 
@@ -128,11 +138,11 @@ Real NetworkGradient<Real>::descend(Real* theta, const Batch<Real>& batch, Real 
   require(eta > 0, "eta > 0", eta);
   Workspace& w = *workspace_;
   w.load(batch);
-  w.pass->forward(theta, w.x.data());
+  w.pass->forward(theta, w.x);
   // The adjoints carry −η, so that what the reverse pass adds to θ is the step.
   const Real factor = -eta / static_cast<Real>(batch.size);
   const Pack<Real> value = w.apply_loss(batch.size, factor);
-  w.pass->reverse(theta, GradientSum<0, Pack<Real>, Real>(w.columns, w.scratch.data(), theta, true));
+  w.reverse(theta, theta, true);
   return detail::lane_sum(value) / -eta;
 }
 
@@ -141,7 +151,7 @@ typename NetworkGradient<Real>::Evaluation NetworkGradient<Real>::evaluate(const
                                                                            const Batch<Real>& batch) {
   Workspace& w = *workspace_;
   w.load(batch);
-  w.pass->forward(theta, w.x.data());
+  w.pass->forward(theta, w.x);
   const Pack<Real> value = w.apply_loss(batch.size, Real{1});
   Evaluation result;
   for (int l = 0; l < w.lanes; ++l) result.loss_sum += static_cast<double>(value[l]);

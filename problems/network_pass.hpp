@@ -438,9 +438,15 @@ class GradientSum {
     return largest;
   }
 
+  /// A matrix whose transpose, as `transpose_features` would make it, is at hand; null: none is.
+  struct Transposed {
+    const V* matrix = nullptr;
+    const V* transpose = nullptr;
+  };
+
   /// add: to what g holds; else g is overwritten, all of it.
-  GradientSum(int columns, V* scratch, W* g, bool add = true)
-      : columns_(columns), scratch_(scratch), g_(g), add_(add) {}
+  GradientSum(int columns, V* scratch, W* g, bool add = true, Transposed known = {})
+      : columns_(columns), scratch_(scratch), g_(g), add_(add), known_(known) {}
 
   template <class Contact>
   void operator()(const Contact& contact) const {
@@ -467,10 +473,14 @@ class GradientSum {
       if (!a) continue;
       if constexpr (!std::is_same_v<V, W>) {
         if (std::holds_alternative<Dense>(step.layer)) {
-          detail::transpose_features(a, step.channels_in, columns_, scratch_);
+          const V* transposed = a == known_.matrix ? known_.transpose : nullptr;
+          if (!transposed) {
+            detail::transpose_features(a, step.channels_in, columns_, scratch_);
+            transposed = scratch_;
+          }
           detail::outer_products(
               detail::OuterProduct<V, W>{.delta = contact.delta[j],
-                                         .transposed = scratch_,
+                                         .transposed = transposed,
                                          .rows = step.channels_out,
                                          .columns = columns_,
                                          .inputs = step.channels_in,
@@ -510,6 +520,7 @@ class GradientSum {
   V* scratch_;
   W* g_;
   bool add_;
+  Transposed known_;
 };
 
 }  // namespace slowsde

@@ -1,5 +1,6 @@
 #include "slowsde/problems/noise.hpp"
 
+#include <array>
 #include <cmath>
 
 #include "slowsde/problems/requirement.hpp"
@@ -23,12 +24,15 @@ void MinibatchSampler::check() const {
 void MinibatchSampler::draw(std::uint64_t seed, std::uint64_t replica, std::uint32_t worker,
                             std::uint64_t step, int* out) const {
   const std::uint64_t first = step * static_cast<std::uint64_t>(batch);
+  // Four successive draws share a block of words.
+  std::array<std::uint32_t, 4> words;
   detail::draw_integers(
       samples, batch, replacement,
       [&](int b, int m) {
-        return static_cast<int>(integer_at(seed, Stream::sample, replica, worker,
-                                           first + static_cast<std::uint64_t>(b),
-                                           static_cast<std::uint32_t>(m)));
+        const std::uint64_t index = first + static_cast<std::uint64_t>(b);
+        if (b == 0 || index % 4 == 0)
+          words = random_words(seed, Stream::sample, replica, worker, index / 4);
+        return static_cast<int>(integer_from(words[index % 4], static_cast<std::uint32_t>(m)));
       },
       out);
 }

@@ -68,12 +68,15 @@ double normal_at(std::uint64_t seed, Stream stream, std::uint64_t replica, std::
 double uniform_at(std::uint64_t seed, Stream stream, std::uint64_t replica, std::uint32_t worker,
                   std::uint64_t index);
 
-/// Uniform integer in [0, n) from one 32-bit word: ⌊w·n/2³²⌋, whose bias is below n/2³². Word `index` of the
-/// stream.
+/// Uniform integer in [0, n) from one 32-bit word: ⌊w·n/2³²⌋, whose bias is below n/2³².
+SLOWSDE_HD inline std::uint32_t integer_from(std::uint32_t word, std::uint32_t n) {
+  return static_cast<std::uint32_t>((static_cast<std::uint64_t>(word) * n) >> 32);
+}
+
+/// That of word `index` of the stream.
 SLOWSDE_HD inline std::uint32_t integer_at(std::uint64_t seed, Stream stream, std::uint64_t replica,
                                            std::uint32_t worker, std::uint64_t index, std::uint32_t n) {
-  const std::uint32_t word = random_words(seed, stream, replica, worker, index / 4)[index % 4];
-  return static_cast<std::uint32_t>((static_cast<std::uint64_t>(word) * n) >> 32);
+  return integer_from(random_words(seed, stream, replica, worker, index / 4)[index % 4], n);
 }
 
 }  // namespace slowsde
