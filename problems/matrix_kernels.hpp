@@ -31,6 +31,16 @@ SLOWSDE_INLINE V multiply_add(const V& a, const V& b, const V& c) {
   }
 }
 
+/// The same pointer, of which the compiler forgets where it comes from: it then forms addresses where they are
+/// used, where it would keep them in registers that a block of sums has none to spare of.
+template <class T>
+SLOWSDE_INLINE T* forgotten(T* pointer) {
+#if defined(__GNUC__)
+  asm("" : "+r"(pointer));
+#endif
+  return pointer;
+}
+
 /// One coefficient of the parameters, the same for all columns.
 template <class V, class W>
 struct SharedWeights {
@@ -73,10 +83,15 @@ struct Product {
 /// one tap at the first position.
 enum class ProductKind { dense, dense_transposed, convolution };
 
-/// R rows × C columns of a product in registers. Not inlined: the registers are the block's own.
+/// R rows × C columns of a product in registers. Not inlined: the registers are the block's own. What it needs
+/// of the product is copied: for all the compiler knows, writing `out` may change it.
 template <ProductKind Kind, int R, int C, class V, class Weights>
 __attribute__((noinline)) void product_block(const Product<V, Weights>& p, int row, int column) {
-  const std::ptrdiff_t out_step = p.row_features * p.columns;
+  const std::ptrdiff_t columns = p.columns, out_step = p.row_features * columns;
+  const std::ptrdiff_t row_step = Kind == ProductKind::dense_transposed ? 1 : p.row_weights;
+  const std::ptrdiff_t term_step = Kind == ProductKind::dense ? 1 : p.term_weights;
+  const std::ptrdiff_t a_step = p.term_features * columns;
+  const int pairs = p.pairs, terms = p.terms;
   V* const out = p.out + row * out_step + column;
   V sum[R][C];
   if (p.add) {
@@ -92,34 +107,71 @@ __attribute__((noinline)) void product_block(const Product<V, Weights>& p, int r
     for (int r = 0; r < R; ++r) SLOWSDE_UNROLL(4)
     for (int c = 0; c < C; ++c) sum[r][c] = V(0.0);
   }
-  const std::ptrdiff_t row_step = Kind == ProductKind::dense_transposed ? 1 : p.row_weights;
-  const std::ptrdiff_t term_step = Kind == ProductKind::dense ? 1 : p.term_weights;
-  const std::ptrdiff_t a_step = p.term_features * p.columns;
-  for (int pair = 0; pair < p.pairs; ++pair) {
+  for (int pair = 0; pair < pairs; ++pair) {
     const Weights w = p.w[pair].from(row * row_step);
     const V* a = p.a[pair] + column;
-    const auto add_term = [&](std::ptrdiff_t weight, const V* x) __attribute__((always_inline)) {
+    const auto add_term = [&](V(&to)[R][C], const auto& weight, const V* x) __attribute__((always_inline)) {
       V term[C];
       SLOWSDE_UNROLL(4)
       for (int c = 0; c < C; ++c) term[c] = x[c];
       SLOWSDE_UNROLL(16)
       for (int r = 0; r < R; ++r) SLOWSDE_UNROLL(4)
-      for (int c = 0; c < C; ++c)
-        sum[r][c] = multiply_add(w.at(weight + r * row_step, column + c), term[c], sum[r][c]);
+      for (int c = 0; c < C; ++c) to[r][c] = multiply_add(weight(r, c), term[c], to[r][c]);
     };
     if constexpr (Kind == ProductKind::convolution) {
-      for (int q = 0; q < p.terms; ++q, a += a_step)
+      for (int q = 0; q < terms; ++q, a += a_step)
         for (int t = 0; t < p.tap_count; ++t)
-          add_term(q * term_step + p.taps[t].weight, a + p.taps[t].position * p.columns);
+          add_term(
+              sum,
+              [&](int r, int c) __attribute__((always_inline)) {
+                return w.at(q * term_step + p.taps[t].weight + r * row_step, column + c);
+              },
+              a + p.taps[t].position * columns);
+    } else if constexpr (Kind == ProductKind::dense && C == 1 && R == 8 && requires { V(*w.w); }) {
+      // Every weight is used once, so loads are the limit. A pointer for each row keeps a load and its
+      // multiply-add one instruction; sums of their own for odd terms hide its latency.
+      using W = std::remove_reference_t<decltype(*w.w)>;
+      W* at[R];
+      V odd[R][C];
+      SLOWSDE_UNROLL(16)
+      for (int r = 0; r < R; ++r) {
+        at[r] = w.w + r * row_step;
+        odd[r][0] = V(0.0);
+      }
+      const auto ahead = [&](int q) __attribute__((always_inline)) {
+        return [&at, q](int r, int) __attribute__((always_inline)) { return V(at[r][q]); };
+      };
+      int q = 0;
+      for (; q + 4 <= terms; q += 4) {
+        add_term(sum, ahead(0), a);
+        add_term(odd, ahead(1), a + a_step);
+        add_term(sum, ahead(2), a + 2 * a_step);
+        add_term(odd, ahead(3), a + 3 * a_step);
+        a += 4 * a_step;
+        SLOWSDE_UNROLL(16)
+        for (int r = 0; r < R; ++r) at[r] = forgotten(at[r] + 4);
+      }
+      for (int k = 0; q < terms; ++q, ++k, a += a_step) add_term(sum, ahead(k), a);
+      SLOWSDE_UNROLL(16)
+      for (int r = 0; r < R; ++r) sum[r][0] = sum[r][0] + odd[r][0];
     } else {
-      const int terms = p.terms;
       SLOWSDE_UNROLL(4)
-      for (int q = 0; q < terms; ++q, a += a_step) add_term(q * term_step, a);
+      for (int q = 0; q < terms; ++q, a += a_step) {
+        if constexpr (Kind == ProductKind::dense_transposed && requires { V(*w.w); })
+          __builtin_prefetch(w.w + q * term_step + R);
+        add_term(
+            sum,
+            [&](int r, int c) __attribute__((always_inline)) {
+              return w.at(q * term_step + r * row_step, column + c);
+            },
+            a);
+      }
     }
   }
+  V* const to = forgotten(out);
   SLOWSDE_UNROLL(16)
   for (int r = 0; r < R; ++r) SLOWSDE_UNROLL(4)
-  for (int c = 0; c < C; ++c) out[r * out_step + c] = sum[r][c];
+  for (int c = 0; c < C; ++c) to[r * out_step + c] = sum[r][c];
 }
 
 /// All rows of C columns.
@@ -285,49 +337,50 @@ struct OuterProduct {
   bool add = false;   ///< to what g holds
 };
 
-/// R rows × C packs of inputs in registers; the last pack may be only partly in g.
+/// R rows × C packs of inputs in registers; the last pack may be only partly in g. What the block needs of
+/// the product is copied: for all the compiler knows, writing g may change it.
 template <int R, int C, bool Partial, class V, class Real>
 __attribute__((noinline)) void outer_block(const OuterProduct<V, Real>& p, int row, int pack) {
   constexpr int L = V::width;
+  const std::ptrdiff_t inputs = p.inputs, packs = p.packs, columns = p.columns;
+  const bool add = p.add;
+  Real* const g = p.g + row * inputs + pack * L;
+  const std::size_t bytes = Partial ? (inputs - pack * L) * sizeof(Real) : sizeof(V);
+  const V* x = p.transposed + pack;
+  const V* d = p.delta + row * columns;
+  const V* const last = d + columns;
   V sum[R][C];
-  Real* const g = p.g + static_cast<std::ptrdiff_t>(row) * p.inputs + pack * L;
-  const std::size_t bytes = Partial ? (p.inputs - pack * L) * sizeof(Real) : sizeof(V);
   SLOWSDE_UNROLL(16)
   for (int r = 0; r < R; ++r) SLOWSDE_UNROLL(4)
-  for (int c = 0; c < C; ++c) sum[r][c] = V(0.0);
-  if (p.add) {
-    SLOWSDE_UNROLL(16)
-    for (int r = 0; r < R; ++r) SLOWSDE_UNROLL(4)
-    for (int c = 0; c < C; ++c)
-      std::memcpy(&sum[r][c], g + static_cast<std::ptrdiff_t>(r) * p.inputs + c * L, bytes);
+  for (int c = 0; c < C; ++c) {
+    sum[r][c] = V(0.0);
+    if (add) std::memcpy(&sum[r][c], g + r * inputs + c * L, bytes);
   }
-  // What the next block adds to, brought near while this one is summed: R rows further down, a line each time.
-  const Real* next = p.add ? g + static_cast<std::ptrdiff_t>(R) * p.inputs : g;
-  const V* x = p.transposed + pack;
-  const V* d = p.delta + static_cast<std::ptrdiff_t>(row) * p.columns;
-  for (int column = 0; column < p.columns; ++column, ++d) {
+  // What the next block adds to, brought near while this one is summed.
+  const Real* next = add ? g + R * inputs : g;
+  do {
     SLOWSDE_UNROLL(4)
-    for (int l = 0; l < L; ++l, x += p.packs) {
+    for (int l = 0; l < L; ++l, x += packs) {
       if (l < R) {
         SLOWSDE_UNROLL(4)
         for (int c = 0; c < C; ++c) __builtin_prefetch(next + c * L, 1);
-        next += p.inputs;
+        next += inputs;
       }
       V a[C];
       SLOWSDE_UNROLL(4)
       for (int c = 0; c < C; ++c) a[c] = x[c];
       SLOWSDE_UNROLL(16)
       for (int r = 0; r < R; ++r) {
-        const V b(d[r * p.columns].v[l]);
+        const V b(d[r * columns].v[l]);
         SLOWSDE_UNROLL(4)
         for (int c = 0; c < C; ++c) sum[r][c] = multiply_add(b, a[c], sum[r][c]);
       }
     }
-  }
+  } while (++d != last);
+  Real* const to = forgotten(g);
   SLOWSDE_UNROLL(16)
   for (int r = 0; r < R; ++r) SLOWSDE_UNROLL(4)
-  for (int c = 0; c < C; ++c)
-    std::memcpy(g + static_cast<std::ptrdiff_t>(r) * p.inputs + c * L, &sum[r][c], bytes);
+  for (int c = 0; c < C; ++c) std::memcpy(to + r * inputs + c * L, &sum[r][c], bytes);
 }
 
 template <int R, int C, bool Partial, class V, class Real>
