@@ -31,8 +31,8 @@ SLOWSDE_INLINE V multiply_add(const V& a, const V& b, const V& c) {
   }
 }
 
-/// The same pointer, of which the compiler forgets where it comes from: it then forms addresses where they are
-/// used, where it would keep them in registers that a block of sums has none to spare of.
+/// The same pointer, of which the compiler forgets where it comes from: it then forms addresses where they
+/// are used, where it would keep them in registers that a block of sums has none to spare of.
 template <class T>
 SLOWSDE_INLINE T* forgotten(T* pointer) {
 #if defined(__GNUC__)
@@ -41,9 +41,72 @@ SLOWSDE_INLINE T* forgotten(T* pointer) {
   return pointer;
 }
 
+/// Sixteen rows of numbers at a common distance, addressed as x86 can: a pointer plus 1, 2, 4 or 8 times an
+/// odd multiple of the distance in bytes. A pointer for each row would leave no register for anything else.
+template <class W>
+class SixteenRows {
+ public:
+  SixteenRows(const W* first, std::ptrdiff_t distance)
+      : row0_(reinterpret_cast<const char*>(first)),
+        row9_(reinterpret_cast<const char*>(first + 9 * distance)),
+        one_(distance * static_cast<std::ptrdiff_t>(sizeof(W))),
+        three_(3 * one_),
+        five_(5 * one_),
+        seven_(7 * one_) {}
+
+  /// Number `q` of row `r`, which has to be a constant once loops are unrolled.
+  SLOWSDE_INLINE W at(int r, int q) const {
+    const char* const from = r < 9 ? row0_ : row9_;
+    const std::ptrdiff_t last = q * static_cast<std::ptrdiff_t>(sizeof(W));
+    W value;
+    switch (r < 9 ? r : r - 9) {
+      case 0:
+        std::memcpy(&value, from + last, sizeof(W));
+        break;
+      case 1:
+        std::memcpy(&value, from + one_ + last, sizeof(W));
+        break;
+      case 2:
+        std::memcpy(&value, from + 2 * one_ + last, sizeof(W));
+        break;
+      case 3:
+        std::memcpy(&value, from + three_ + last, sizeof(W));
+        break;
+      case 4:
+        std::memcpy(&value, from + 4 * one_ + last, sizeof(W));
+        break;
+      case 5:
+        std::memcpy(&value, from + five_ + last, sizeof(W));
+        break;
+      case 6:
+        std::memcpy(&value, from + 2 * three_ + last, sizeof(W));
+        break;
+      case 7:
+        std::memcpy(&value, from + seven_ + last, sizeof(W));
+        break;
+      default:
+        std::memcpy(&value, from + 8 * one_ + last, sizeof(W));
+        break;
+    }
+    return value;
+  }
+  SLOWSDE_INLINE void advance(int count) {
+    row0_ = forgotten(row0_ + count * sizeof(W));
+    row9_ = forgotten(row9_ + count * sizeof(W));
+#if defined(__GNUC__)
+    asm("" : "+r"(one_), "+r"(three_), "+r"(five_), "+r"(seven_));
+#endif
+  }
+
+ private:
+  const char *row0_, *row9_;
+  std::ptrdiff_t one_, three_, five_, seven_;
+};
+
 /// One coefficient of the parameters, the same for all columns.
 template <class V, class W>
 struct SharedWeights {
+  static constexpr bool numbers = std::is_arithmetic_v<W>;
   const W* w = nullptr;
   explicit operator bool() const { return w != nullptr; }
   SharedWeights from(std::ptrdiff_t offset) const { return {w ? w + offset : nullptr}; }
@@ -54,6 +117,7 @@ struct SharedWeights {
 /// w[c·dim + index].
 template <class V>
 struct ColumnWeights {
+  static constexpr bool numbers = false;
   const V* w = nullptr;
   std::ptrdiff_t dim = 0;
   explicit operator bool() const { return w != nullptr; }
@@ -83,8 +147,8 @@ struct Product {
 /// one tap at the first position.
 enum class ProductKind { dense, dense_transposed, convolution };
 
-/// R rows × C columns of a product in registers. Not inlined: the registers are the block's own. What it needs
-/// of the product is copied: for all the compiler knows, writing `out` may change it.
+/// R rows × C columns of a product in registers. Not inlined: the registers are the block's own. What it
+/// needs of the product is copied: for all the compiler knows, writing `out` may change it.
 template <ProductKind Kind, int R, int C, class V, class Weights>
 __attribute__((noinline)) void product_block(const Product<V, Weights>& p, int row, int column) {
   const std::ptrdiff_t columns = p.columns, out_step = p.row_features * columns;
@@ -127,43 +191,32 @@ __attribute__((noinline)) void product_block(const Product<V, Weights>& p, int r
                 return w.at(q * term_step + p.taps[t].weight + r * row_step, column + c);
               },
               a + p.taps[t].position * columns);
-    } else if constexpr (Kind == ProductKind::dense && C == 1 && R == 8 && requires { V(*w.w); }) {
-      // Every weight is used once, so loads are the limit. A pointer for each row keeps a load and its
-      // multiply-add one instruction; sums of their own for odd terms hide its latency.
-      using W = std::remove_reference_t<decltype(*w.w)>;
-      W* at[R];
-      V odd[R][C];
-      SLOWSDE_UNROLL(16)
-      for (int r = 0; r < R; ++r) {
-        at[r] = w.w + r * row_step;
-        odd[r][0] = V(0.0);
-      }
-      const auto ahead = [&](int q) __attribute__((always_inline)) {
-        return [&at, q](int r, int) __attribute__((always_inline)) { return V(at[r][q]); };
-      };
+    } else if constexpr (Kind == ProductKind::dense && C == 1 && R == 16) {
+      SixteenRows rows(w.w, row_step);
       int q = 0;
       for (; q + 4 <= terms; q += 4) {
-        add_term(sum, ahead(0), a);
-        add_term(odd, ahead(1), a + a_step);
-        add_term(sum, ahead(2), a + 2 * a_step);
-        add_term(odd, ahead(3), a + 3 * a_step);
+        SLOWSDE_UNROLL(4)
+        for (int k = 0; k < 4; ++k)
+          add_term(
+              sum, [&](int r, int) __attribute__((always_inline)) { return V(rows.at(r, k)); },
+              a + k * a_step);
         a += 4 * a_step;
-        SLOWSDE_UNROLL(16)
-        for (int r = 0; r < R; ++r) at[r] = forgotten(at[r] + 4);
+        rows.advance(4);
       }
-      for (int k = 0; q < terms; ++q, ++k, a += a_step) add_term(sum, ahead(k), a);
-      SLOWSDE_UNROLL(16)
-      for (int r = 0; r < R; ++r) sum[r][0] = sum[r][0] + odd[r][0];
+      for (; q < terms; ++q, a += a_step) {
+        add_term(
+            sum, [&](int r, int) __attribute__((always_inline)) { return V(rows.at(r, 0)); }, a);
+        rows.advance(1);
+      }
     } else {
       SLOWSDE_UNROLL(4)
       for (int q = 0; q < terms; ++q, a += a_step) {
-        if constexpr (Kind == ProductKind::dense_transposed && requires { V(*w.w); })
+        if constexpr (Kind == ProductKind::dense_transposed && Weights::numbers)
           __builtin_prefetch(w.w + q * term_step + R);
         add_term(
             sum,
-            [&](int r, int c) __attribute__((always_inline)) {
-              return w.at(q * term_step + r * row_step, column + c);
-            },
+            [&](int r, int c)
+                __attribute__((always_inline)) { return w.at(q * term_step + r * row_step, column + c); },
             a);
       }
     }
@@ -179,6 +232,8 @@ template <ProductKind Kind, int R, int C, class V, class Weights>
 void product_columns(const Product<V, Weights>& p, int column) {
   int row = 0;
   for (; row + R <= p.rows; row += R) product_block<Kind, R, C>(p, row, column);
+  if constexpr (R > 8)
+    for (; row + 8 <= p.rows; row += 8) product_block<Kind, 8, C>(p, row, column);
   for (; row + 2 <= p.rows; row += 2) product_block<Kind, 2, C>(p, row, column);
   for (; row < p.rows; ++row) product_block<Kind, 1, C>(p, row, column);
 }
@@ -189,7 +244,9 @@ void product(const Product<V, Weights>& p) {
   if constexpr (lane_count < V >> 1) {
     for (; column + 4 <= p.columns; column += 4) product_columns<Kind, 6, 4>(p, column);
   }
-  constexpr int rows = Kind == ProductKind::dense_transposed ? 16 : 8;
+  constexpr bool sixteen =
+      Kind == ProductKind::dense_transposed || (Kind == ProductKind::dense && Weights::numbers);
+  constexpr int rows = sixteen ? 16 : 8;
   for (; column < p.columns; ++column) product_columns<Kind, rows, 1>(p, column);
 }
 
@@ -281,20 +338,21 @@ void row_sums(const V* x, int rows, int columns, W* g, bool add) {
     for (int r = 0; r < rows; ++r) g[r] = add ? g[r] + row_sum(r) : row_sum(r);
   } else {
     constexpr int L = V::width;
-    for (int r = 0; r < rows; r += L) {
+    int r = 0;
+    for (; r + L <= rows; r += L) {
       V sums[L];
-      if (r + L <= rows) {
-        SLOWSDE_UNROLL(16)
-        for (int k = 0; k < L; ++k) sums[k] = row_sum(r + k);
-      } else {
-        for (int k = 0; k < L; ++k) sums[k] = r + k < rows ? row_sum(r + k) : V(0.0);
-      }
-      V total = lane_sums(sums), old(0.0);
-      const std::size_t bytes = std::min(L, rows - r) * sizeof(W);
-      if (add) std::memcpy(&old, g + r, bytes);
-      total += old;
-      std::memcpy(g + r, &total, bytes);
+      SLOWSDE_UNROLL(16)
+      for (int k = 0; k < L; ++k) sums[k] = row_sum(r + k);
+      V total = lane_sums(sums), old;
+      std::memcpy(&old, g + r, sizeof(V));
+      if (add) total += old;
+      std::memcpy(g + r, &total, sizeof(V));
     }
+    if (r == rows) return;
+    V sums[L];
+    for (int k = 0; k < L; ++k) sums[k] = r + k < rows ? row_sum(r + k) : V(0.0);
+    const V total = lane_sums(sums);
+    for (int k = 0; r + k < rows; ++k) g[r + k] = add ? g[r + k] + total[k] : total[k];
   }
 }
 
