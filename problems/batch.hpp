@@ -16,8 +16,8 @@ constexpr int batch_stride(int size) {
 template <class Real>
 struct Batch {
   int size = 0;
-  int stride = 0;               ///< batch_stride<Real>(size)
-  const Real* x = nullptr;      ///< (inputs × stride), aligned to 64 bytes
+  int stride = 0;           ///< batch_stride<Real>(size)
+  const Real* x = nullptr;  ///< (inputs × stride), aligned to 64 bytes
   /// The same sample by sample, or null: feature j of sample b is samples[b·batch_stride(inputs) + j], zero
   /// beyond the inputs; (stride × batch_stride(inputs)), aligned to 64 bytes. Saves a transposition.
   const Real* samples = nullptr;

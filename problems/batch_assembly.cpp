@@ -55,8 +55,7 @@ SLOWSDE_INLINE void transpose(Vector<Real> (&block)[native_width<Real>]) {
 /// rows[b]. Features that do not fill a block share it with those before them. Row b of `samples`, `width`
 /// long, gets them as they are.
 template <class Real>
-void set_columns(const float* const* rows, int inputs, Pack<Real>* out, int packs, Real* samples,
-                 int width) {
+void set_columns(const float* const* rows, int inputs, Pack<Real>* out, int packs, Real* samples, int width) {
   constexpr int W = native_width<Real>;
   for (int first = 0; first < inputs; first += W) {
     Vector<Real> block[W];
@@ -201,6 +200,7 @@ BatchAssembler<Real>::BatchAssembler(const ClassificationData& data, const Sampl
 template <class Real>
 Batch<Real> BatchAssembler<Real>::assemble(std::uint64_t replica, std::uint32_t worker, std::uint64_t step) {
   const int* samples = sampler_.draw(replica, worker, step);
+  for (std::size_t b = 0; b < rows_.size(); ++b) __builtin_prefetch(data_.sample(samples[b]));
   const std::uint64_t first_visit = step * rows_.size();
   for (std::size_t b = 0; b < rows_.size(); ++b) {
     const float* sample = data_.sample(samples[b]);

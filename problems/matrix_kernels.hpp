@@ -234,6 +234,8 @@ void product_columns(const Product<V, Weights>& p, int column) {
   for (; row + R <= p.rows; row += R) product_block<Kind, R, C>(p, row, column);
   if constexpr (R > 8)
     for (; row + 8 <= p.rows; row += 8) product_block<Kind, 8, C>(p, row, column);
+  if constexpr (C == 4)
+    for (; row + 4 <= p.rows; row += 4) product_block<Kind, 4, C>(p, row, column);
   for (; row + 2 <= p.rows; row += 2) product_block<Kind, 2, C>(p, row, column);
   for (; row < p.rows; ++row) product_block<Kind, 1, C>(p, row, column);
 }

@@ -1,6 +1,7 @@
 #include "slowsde/problems/network_derivatives.hpp"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "slowsde/problems/network_loss.hpp"
@@ -33,6 +34,7 @@ struct NetworkDerivatives<Real>::State {
   struct Group {
     std::vector<V> base, higher, scratch;
     std::vector<Real> g;
+    bool started = false;  // whether g holds a chunk's gradient
     double loss = 0;
     std::int64_t correct = 0;
   };
@@ -91,7 +93,7 @@ struct NetworkDerivatives<Real>::State {
   void over_chunks(Visit&& visit) {
     const auto body = [&](std::size_t index) {
       Group& group = groups[index];
-      std::fill(group.g.begin(), group.g.end(), Real{0});
+      group.started = false;
       group.loss = 0;
       group.correct = 0;
       for (std::size_t q = index * chunks.size() / groups.size();
@@ -103,6 +105,13 @@ struct NetworkDerivatives<Real>::State {
     } else {
       for (std::size_t index = 0; index < groups.size(); ++index) body(index);
     }
+  }
+
+  /// Where a chunk's gradient goes: the first of a group begins the sum.
+  template <int N>
+  GradientSum<N, V, Real> sum_into(Group& group) const {
+    const bool add = std::exchange(group.started, true);
+    return {columns, group.scratch.data(), group.g.data(), add};
   }
 
   template <int N>
@@ -133,8 +142,7 @@ struct NetworkDerivatives<Real>::State {
       if constexpr (N > 0) parameters.direction[0] = {u};
       pass.forward(parameters, chunks[q].x.data());
       group.loss += apply_loss(chunks[q], pass);
-      if (out)
-        pass.reverse(parameters, GradientSum<N, V, Real>(columns, group.scratch.data(), group.g.data()));
+      if (out) pass.reverse(parameters, sum_into<N>(group));
     });
     if (out) add_groups(factor, out);
     double sum = 0;
@@ -158,12 +166,13 @@ struct NetworkDerivatives<Real>::State {
   }
 
   void add_groups(Real factor, Real* out) const {
-    const int d = network.dim();
-    for (int j = 0; j < d; ++j) {
-      Real sum = groups[0].g[j];
-      for (std::size_t k = 1; k < groups.size(); ++k) sum += groups[k].g[j];
-      out[j] = factor * sum;
+    std::copy(groups[0].g.begin(), groups[0].g.end(), out);
+    for (std::size_t k = 1; k < groups.size(); ++k) {
+      const Real* g = groups[k].g.data();
+      for (int j = 0; j < network.dim(); ++j) out[j] += g[j];
     }
+    if (factor != 1)
+      for (int j = 0; j < network.dim(); ++j) out[j] *= factor;
   }
 
   template <int N>
@@ -190,8 +199,7 @@ struct NetworkDerivatives<Real>::State {
       const typename NetworkPass<V, 1, Real>::Parameters parameters(theta.data(), {u});
       pass.template forward<1>(parameters, chunks[q].x.data());
       apply_loss(chunks[q], pass);
-      pass.template reverse<1>(parameters,
-                               GradientSum<1, V, Real>(columns, group.scratch.data(), group.g.data()));
+      pass.template reverse<1>(parameters, sum_into<1>(group));
     });
     add_groups(Real{1}, out);
   }

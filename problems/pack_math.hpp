@@ -158,7 +158,7 @@ SLOWSDE_INLINE void tanh_of(Pack<Real, W> (&x)[Chains]) {
   using Ints = IntVector<Real, W>;
   P y[Chains], n[Chains], r[Chains], p[Chains];
   SLOWSDE_EACH(g, Chains) {
-    y[g] = min(abs(x[g]) * P(2.0), P(44.0));
+    y[g] = min(abs(x[g]) * P(2.0), P(44.0));  // a NaN stays one
     n[g] = fma(y[g], P(1.4426950408889634), P(F::round_magic)) - P(F::round_magic);
     r[g] = fma(n[g], P(-F::ln2_low), fma(n[g], P(-F::ln2_high), y[g]));
   }
@@ -169,8 +169,7 @@ SLOWSDE_INLINE void tanh_of(Pack<Real, W> (&x)[Chains]) {
     const Ints k = __builtin_convertvector(n[g].v, Ints);
     const P two_n = bits_as<typename P::Vector>((k + F::bias) << F::mantissa);
     const P q = fma(two_n, r[g] * p[g], two_n - P(1.0));
-    const P magnitude = q / (q + P(2.0));
-    x[g] = select(x[g] == x[g], select(x[g] < P(0.0), -magnitude, magnitude), x[g]);
+    x[g] = copysign(q / (q + P(2.0)), x[g]);
   }
 }
 

@@ -43,6 +43,11 @@ bool holds(const Batch<Real>& batch, const std::vector<const float*>& rows, int 
           b < batch.size ? static_cast<Real>(rows[static_cast<std::size_t>(b)][j]) : Real(0);
       if (!(batch.x[j * batch.stride + b] == expected)) return false;
     }
+  const int width = batch_stride<Real>(inputs);
+  for (int b = 0; b < batch.stride; ++b)
+    for (int j = 0; j < width; ++j)
+      if (!(batch.samples[b * width + j] == (j < inputs ? batch.x[j * batch.stride + b] : Real(0))))
+        return false;
   return true;
 }
 

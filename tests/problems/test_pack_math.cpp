@@ -99,6 +99,7 @@ TEST_CASE("special values") {
   CHECK(log(P(infinity))[0] == infinity);
   CHECK(std::isnan(log(P(nan))[5]));
   CHECK(tanh(P(infinity))[0] == 1);
+  CHECK(std::signbit(tanh(P(-0.0))[0]));
   CHECK(tanh(P(-infinity))[0] == -1);
   CHECK(std::isnan(tanh(P(nan))[0]));
   CHECK(std::isnan(sin(P(nan))[0]));

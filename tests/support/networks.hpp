@@ -80,7 +80,9 @@ class OwnedBatch {
         y_(transposed(data.y, data.outputs)) {
     for (int b = 0; b < size; ++b) labels_.push_back(b % data.outputs);
   }
-  Batch<Real> view() const { return {size_, stride_, x_.data(), labels_.data(), y_.data()}; }
+  Batch<Real> view() const {
+    return {.size = size_, .stride = stride_, .x = x_.data(), .labels = labels_.data(), .y = y_.data()};
+  }
   std::vector<int>& labels() { return labels_; }
 
  private:
