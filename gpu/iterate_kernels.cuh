@@ -1,0 +1,479 @@
+// The kernels of ensembles of iterates. A thread is a worker of a replica: its state and its random numbers
+// stay in registers for all rounds between two outputs, the workers meet by shuffles (K ≤ 32: several
+// replicas to a warp) or in shared memory (one replica to a block, workers taking turns where there are more
+// than threads). Workers are added in the order of their numbers, so the bits are those of the CPU's
+// iterates.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "slowsde/gpu/device_array.hpp"
+#include "slowsde/gpu/device_timer.cuh"
+#include "slowsde/gpu/iterate_ensemble.hpp"
+#include "slowsde/gpu/iterate_worker.hpp"
+
+namespace slowsde {
+namespace detail {
+
+inline constexpr int warp_size = 32;
+/// Threads of a block of independent warps, and the most of a block that is one replica.
+inline constexpr int warps_block = 128, replica_block = 256;
+
+/// One launch of the rounds first_round … last_round − 1 of `replicas` replicas.
+template <class Real>
+struct RoundsLaunch {
+  RoundView table;  ///< on the device
+  std::int64_t first_round, last_round;
+  std::uint64_t first_replica;
+  std::int64_t replicas;
+  Real* states;   ///< (d × replicas), in and out
+  Real* buffers;  ///< (K × d × replicas) with momentum, else null
+};
+
+/// K ≤ 32. Warp p holds the replicas ⌊32/K⌋p … ; lanes that no worker is left for repeat the last replica and
+/// write nothing.
+template <class Worker>
+__global__ void __launch_bounds__(warps_block)
+    rounds_in_warps(const __grid_constant__ typename Worker::Setup setup,
+                    const __grid_constant__ RoundsLaunch<typename Worker::Scalar> launch) {
+  using T = typename Worker::T;
+  constexpr int dim = Worker::dim;
+  const int K = setup.workers, lane = static_cast<int>(threadIdx.x) % warp_size;
+  const int per_warp = warp_size / K, slot = lane / K, w = lane - slot * K;
+  const std::int64_t warp = (static_cast<std::int64_t>(blockIdx.x) * warps_block + threadIdx.x) / warp_size;
+  const std::int64_t wanted = warp * per_warp + slot;
+  const bool active = slot < per_warp && wanted < launch.replicas;
+  const std::int64_t r = wanted < launch.replicas ? wanted : launch.replicas - 1;
+  const bool momentum = setup.momentum != 0;
+
+  Worker worker(setup, launch.first_replica + static_cast<std::uint64_t>(r), static_cast<std::uint32_t>(w));
+  T y[dim], v[dim];
+  for (int j = 0; j < dim; ++j) {
+    y[j] = T(launch.states[j * launch.replicas + r]);
+    v[j] = T(momentum ? launch.buffers[(w * dim + j) * launch.replicas + r] : 0);
+  }
+  const auto mean = [&](T own) {
+    return mean_of_workers<T>(K, setup.inverse_workers, [&](int other) {
+      return T(__shfl_sync(0xffffffffu, own.v, slot * K + other));
+    });
+  };
+  for (std::int64_t s = launch.first_round; s < launch.last_round; ++s) {
+    worker.run_round(launch.table.rounds[s], launch.table, y, v);
+    for (int j = 0; j < dim; ++j) y[j] = mean(y[j]);
+    if (momentum && setup.buffers != BufferPolicy::kept)
+      for (int j = 0; j < dim; ++j) v[j] = setup.buffers == BufferPolicy::averaged ? mean(v[j]) : T(0.0);
+  }
+  if (!active) return;
+  for (int j = 0; j < dim; ++j) {
+    if (w == 0) launch.states[j * launch.replicas + r] = y[j].v;
+    if (momentum) launch.buffers[(w * dim + j) * launch.replicas + r] = v[j].v;
+  }
+}
+
+/// Any K: block r is replica r. Dynamic shared memory: (d × threads) of Real.
+template <class Worker>
+__global__ void __launch_bounds__(replica_block)
+    rounds_in_blocks(const __grid_constant__ typename Worker::Setup setup,
+                     const __grid_constant__ RoundsLaunch<typename Worker::Scalar> launch) {
+  using T = typename Worker::T;
+  using Real = typename Worker::Scalar;
+  constexpr int dim = Worker::dim;
+  extern __shared__ double shared_bytes[];
+  Real* ends = reinterpret_cast<Real*>(shared_bytes);  // (d × threads): where this turn's workers ended
+  __shared__ Real shared_point[dim];
+  const int K = setup.workers, threads = static_cast<int>(blockDim.x), t = static_cast<int>(threadIdx.x);
+  const std::int64_t r = blockIdx.x;
+  const std::uint64_t replica = launch.first_replica + static_cast<std::uint64_t>(r);
+  const bool momentum = setup.momentum != 0;
+  const auto buffer = [&](int w, int j) -> Real& {
+    return launch.buffers[(static_cast<std::int64_t>(w) * dim + j) * launch.replicas + r];
+  };
+  if (t < dim) shared_point[t] = launch.states[t * launch.replicas + r];
+  __syncthreads();
+
+  // Thread j < d adds component j over the workers, turn by turn, in their order.
+  const auto turn = [&](Worker& worker, int first, const TableRound& round, T& sum) {
+    const int w = first + t;
+    if (w < K) {
+      T y[dim], v[dim];
+      for (int j = 0; j < dim; ++j) {
+        y[j] = T(shared_point[j]);
+        v[j] = T(momentum ? buffer(w, j) : Real(0));
+      }
+      worker.run_round(round, launch.table, y, v);
+      for (int j = 0; j < dim; ++j) {
+        ends[j * threads + t] = y[j].v;
+        if (momentum) buffer(w, j) = setup.buffers == BufferPolicy::reset ? Real(0) : v[j].v;
+      }
+    }
+    __syncthreads();
+    if (t < dim) {
+      const int count = K - first < threads ? K - first : threads;
+#pragma unroll 8
+      for (int i = 0; i < count; ++i) sum = sum + T(ends[t * threads + i]);
+    }
+    __syncthreads();
+  };
+  Worker own(setup, replica, static_cast<std::uint32_t>(t));
+  for (std::int64_t s = launch.first_round; s < launch.last_round; ++s) {
+    const TableRound round = launch.table.rounds[s];
+    T sum(0.0);
+    if (K <= threads) {
+      turn(own, 0, round, sum);
+    } else {
+      for (int first = 0; first < K; first += threads) {
+        Worker next(setup, replica, static_cast<std::uint32_t>(first + t));
+        turn(next, first, round, sum);
+      }
+    }
+    if (t < dim) {
+      shared_point[t] = (sum * T(setup.inverse_workers)).v;
+      if (momentum && setup.buffers == BufferPolicy::averaged) {
+        const T mean = mean_of_workers<T>(K, setup.inverse_workers, [&](int w) { return T(buffer(w, t)); });
+        for (int w = 0; w < K; ++w) buffer(w, t) = mean.v;
+      }
+    }
+    __syncthreads();
+  }
+  if (t < dim) launch.states[t * launch.replicas + r] = shared_point[t];
+}
+
+template <class Worker>
+void launch_rounds(const typename Worker::Setup& setup, const RoundsLaunch<typename Worker::Scalar>& launch) {
+  const int K = setup.workers;
+  if (K <= warp_size) {
+    const std::int64_t per_block = (warp_size / K) * (warps_block / warp_size);
+    const auto blocks = static_cast<unsigned>((launch.replicas + per_block - 1) / per_block);
+    rounds_in_warps<Worker><<<blocks, warps_block>>>(setup, launch);
+  } else {
+    const int threads = std::min(replica_block, (K + warp_size - 1) / warp_size * warp_size);
+    const std::size_t shared =
+        sizeof(typename Worker::Scalar) * static_cast<std::size_t>(Worker::dim * threads);
+    rounds_in_blocks<Worker><<<static_cast<unsigned>(launch.replicas), threads, shared>>>(setup, launch);
+  }
+  check_launch("launching the rounds of an ensemble");
+}
+
+/// Reduction of one record point: what one block of replicas leaves.
+struct ReducedBlock {
+  double distance;
+  std::uint64_t diverged;
+};
+
+inline constexpr int reduction_block = 256;
+inline constexpr int most_observables = 16;
+
+struct ReductionLaunch {
+  LaneObservable observables[most_observables];
+  int count;  ///< M
+  bool project;
+  double bound;
+  std::int64_t replicas, samples;
+  char* gone;            ///< (replicas): diverged once is diverged
+  Moments* cells;        ///< (M × blocks)
+  ReducedBlock* blocks;  ///< (blocks)
+  double* values;        ///< (M × samples): of the first replicas; null unless it is the last point
+};
+
+/// states: (d × replicas). A block merges its replicas by the tree that halves the index range.
+template <class P, class Real>
+__global__ void __launch_bounds__(reduction_block)
+    reduce_states(const __grid_constant__ P problem, int samples_of_problem, const Real* states,
+                  const __grid_constant__ ReductionLaunch launch) {
+  constexpr int dim = static_dimension<P>();
+  __shared__ Moments cells[reduction_block];
+  __shared__ double distances[reduction_block];
+  __shared__ std::uint64_t diverged[reduction_block];
+  const int t = static_cast<int>(threadIdx.x);
+  const std::int64_t r = static_cast<std::int64_t>(blockIdx.x) * reduction_block + t;
+  Lane x[dim];
+  double distance = 0;
+  bool lost = false;
+  const auto check_bound = [&] {
+    for (int j = 0; j < dim; ++j)
+      if (!(std::abs(x[j].v) <= launch.bound)) lost = true;
+  };
+  if (r < launch.replicas) {
+    for (int j = 0; j < dim; ++j) x[j] = Lane(static_cast<double>(states[j * launch.replicas + r]));
+    lost = launch.gone[r] != 0;
+    check_bound();
+    if constexpr (HasClosedPhi<P>)
+      if (launch.project && !lost) {
+        Lane end[dim];
+        problem.phi(static_cast<const Lane*>(x), end);
+        for (int j = 0; j < dim; ++j) x[j] = end[j];
+        check_bound();
+        if (!lost) distance = lane_gradient_norm(problem, samples_of_problem, x);
+      }
+    if (lost) launch.gone[r] = 1;
+  }
+  distances[t] = distance;
+  diverged[t] = lost ? 1 : 0;
+  for (int half = reduction_block / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (t < half) {
+      // A distance that is not a number is not lost in the comparison.
+      if (!(distances[t + half] <= distances[t])) distances[t] = distances[t + half];
+      diverged[t] += diverged[t + half];
+    }
+  }
+  if (t == 0) launch.blocks[blockIdx.x] = {distances[0], diverged[0]};
+  for (int m = 0; m < launch.count; ++m) {
+    Moments own;
+    if (r < launch.replicas) {
+      const double value = lost ? std::numeric_limits<double>::quiet_NaN()
+                                : lane_observable(problem, samples_of_problem, launch.observables[m], x);
+      if (!lost) own.add(value);
+      if (launch.values != nullptr && r < launch.samples) launch.values[m * launch.samples + r] = value;
+    }
+    __syncthreads();
+    cells[t] = own;
+    for (int width = 1; width < reduction_block; width *= 2) {  // neighbours first: the order of the replicas
+      __syncthreads();
+      if (t % (2 * width) == 0) cells[t].merge(cells[t + width]);
+    }
+    if (t == 0) launch.cells[m * static_cast<std::int64_t>(gridDim.x) + blockIdx.x] = cells[0];
+  }
+}
+
+template <class Real>
+__global__ void fill_states(const double* start, int dim, std::int64_t replicas, Real* states) {
+  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i < dim * replicas) states[i] = static_cast<Real>(start[i / replicas]);
+}
+
+/// Everything of one run on the device: the table, and the states and buffers of a chunk of replicas.
+template <class Worker>
+class IterateChunks {
+ public:
+  using Real = typename Worker::Scalar;
+  static constexpr int dim = Worker::dim;
+
+  IterateChunks(const typename Worker::Setup& setup, const IterateEnsemble& ensemble, std::uint64_t capacity)
+      : setup_(setup),
+        table_(round_table(ensemble.algorithm, ensemble.points)),
+        rounds_(table_.rounds),
+        rates_(table_.rates),
+        start_(ensemble.start),
+        states_(capacity * dim),
+        buffers_(setup.momentum != 0 ? capacity * dim * static_cast<std::size_t>(setup.workers) : 0) {}
+
+  /// Runs a chunk and calls use(point, states: (d × replicas) on the device) at each record point.
+  template <class Use>
+  void run(std::uint64_t first_replica, std::uint64_t replicas, Use use) {
+    const auto n = static_cast<std::int64_t>(replicas);
+    const auto blocks = static_cast<unsigned>((n * dim + reduction_block - 1) / reduction_block);
+    fill_states<Real><<<blocks, reduction_block>>>(start_.data(), dim, n, states_.data());
+    check_launch("setting the starts");
+    if (buffers_.size() > 0)
+      check_cuda(cudaMemset(buffers_.data(), 0, buffers_.size() * sizeof(Real)), "clearing the buffers");
+    std::int64_t done = 0;
+    const RoundView view{rounds_.data(), rates_.data(), table_.rate_stride};
+    for (std::size_t p = 0; p < table_.rounds_at.size(); ++p) {
+      const auto until = static_cast<std::int64_t>(table_.rounds_at[p]);
+      if (until > done) {
+        timer_.start();
+        launch_rounds<Worker>(setup_, {view, done, until, first_replica, n, states_.data(), buffers_.data()});
+        timer_.stop();
+      }
+      done = until;
+      use(p, states_.data());
+    }
+  }
+
+  double kernel_seconds() { return timer_.seconds(); }
+
+ private:
+  typename Worker::Setup setup_;
+  RoundTable table_;
+  DeviceArray<TableRound> rounds_;
+  DeviceArray<double> rates_, start_;
+  DeviceArray<Real> states_, buffers_;
+  DeviceTimer timer_;
+};
+
+}  // namespace detail
+
+/// The kernels of a problem P that meets LaneProblem for one kind of noise at least.
+template <class P>
+class IterateKernelsOf final : public IterateKernels {
+ public:
+  static constexpr int dim = static_dimension<P>();
+
+  explicit IterateKernelsOf(const P& problem) : problem_(problem) {
+    if constexpr (LeastSquaresProblem<P>) samples_ = problem.samples();
+  }
+
+  void check(const IterateEnsemble& ensemble) const override {
+    with_worker(ensemble, [&]<class Worker>(std::type_identity<Worker>) {
+      const typename Worker::Setup setup(problem_, ensemble.algorithm, ensemble.source);
+      static_cast<void>(setup);
+    });
+  }
+
+  void simulate(const IterateEnsemble& ensemble, std::uint64_t first_replica, std::uint64_t replicas,
+                std::vector<double>& states) const override {
+    const std::size_t n = replicas;
+    states.resize(ensemble.points.size() * n * dim);
+    with_worker(ensemble, [&]<class Worker>(std::type_identity<Worker>) {
+      using Real = typename Worker::Scalar;
+      detail::IterateChunks<Worker> chunks({problem_, ensemble.algorithm, ensemble.source}, ensemble, n);
+      std::vector<Real> by_component(n * dim);
+      chunks.run(first_replica, replicas, [&](std::size_t p, const Real* on_device) {
+        check_cuda(cudaMemcpy(by_component.data(), on_device, n * dim * sizeof(Real), cudaMemcpyDeviceToHost),
+                   "copying the states to the host");
+        for (std::size_t r = 0; r < n; ++r)
+          for (std::size_t j = 0; j < dim; ++j)
+            states[(p * n + r) * dim + j] = static_cast<double>(by_component[j * n + r]);
+      });
+    });
+  }
+
+  bool reduces(const IterateReduction& reduction) const override {
+    if (reduction.observables.size() > detail::most_observables) return false;
+    for (const LaneObservable& observable : reduction.observables)
+      if (!has_lane_observable<P>(observable)) return false;
+    return !reduction.project || HasClosedPhi<P>;
+  }
+
+  ReducedEnsemble reduce(const IterateEnsemble& ensemble, std::uint64_t replicas,
+                         const IterateReduction& reduction,
+                         const std::function<void(std::uint64_t)>& progress) const override {
+    ReducedEnsemble reduced;
+    with_worker(ensemble, [&]<class Worker>(std::type_identity<Worker>) {
+      reduce_with<Worker>(ensemble, replicas, reduction, progress, reduced);
+    });
+    return reduced;
+  }
+
+  double bytes(const IterateEnsemble& ensemble, std::uint64_t replicas) const override {
+    const double scalar = ensemble.single_precision ? sizeof(float) : sizeof(double);
+    const double buffers = ensemble.algorithm.momentum != 0 ? ensemble.algorithm.workers : 0;
+    return scalar * dim * (1 + buffers) * static_cast<double>(replicas) +
+           static_cast<double>(round_table(ensemble.algorithm, ensemble.points).bytes());
+  }
+
+ private:
+  /// Replicas at once: enough to fill any chip, few enough for any memory.
+  static constexpr std::uint64_t chunk_of_reduction = std::uint64_t{1} << 22;
+
+  template <class Use>
+  void with_worker(const IterateEnsemble& ensemble, Use use) const {
+    if (ensemble.single_precision)
+      with_precision<float>(ensemble, use);
+    else
+      with_precision<double>(ensemble, use);
+  }
+
+  template <class Real, class Use>
+  void with_precision(const IterateEnsemble& ensemble, Use use) const {
+    switch (ensemble.source.noise.kind) {
+      case NoiseKind::gaussian:
+        if constexpr (LaneProblem<P, NoiseKind::gaussian>)
+          return use(std::type_identity<IterateWorker<P, Real, NoiseKind::gaussian>>{});
+        break;
+      case NoiseKind::label:
+        if constexpr (LaneProblem<P, NoiseKind::label>)
+          return use(std::type_identity<IterateWorker<P, Real, NoiseKind::label>>{});
+        break;
+      case NoiseKind::minibatch:
+        if constexpr (LaneProblem<P, NoiseKind::minibatch>)
+          return use(std::type_identity<IterateWorker<P, Real, NoiseKind::minibatch>>{});
+        break;
+    }
+    throw std::invalid_argument("the kernels of this problem have no noise of that kind");
+  }
+
+  template <class Worker>
+  void reduce_with(const IterateEnsemble& ensemble, std::uint64_t replicas, const IterateReduction& reduction,
+                   const std::function<void(std::uint64_t)>& progress, ReducedEnsemble& reduced) const {
+    using Real = typename Worker::Scalar;
+    const std::size_t points = ensemble.points.size(), M = reduction.observables.size();
+    const std::uint64_t chunk = std::min(replicas, chunk_of_reduction);
+    const auto blocks_of = [](std::uint64_t n) {
+      return static_cast<std::size_t>((n + detail::reduction_block - 1) / detail::reduction_block);
+    };
+    const std::size_t blocks = blocks_of(chunk);
+    detail::IterateChunks<Worker> chunks({problem_, ensemble.algorithm, ensemble.source}, ensemble, chunk);
+    DeviceArray<char> gone(chunk);
+    DeviceArray<Moments> cells(M * blocks);
+    DeviceArray<detail::ReducedBlock> ends(blocks);
+    const std::uint64_t kept = std::min(reduction.samples, replicas);
+    DeviceArray<double> values(M * std::min(kept, chunk));
+
+    std::vector<std::vector<Moments>> all(points * M);
+    reduced.distance.assign(points, 0);
+    reduced.diverged.assign(points, 0);
+    reduced.samples.assign(M * kept, std::numeric_limits<double>::quiet_NaN());
+    std::vector<Moments> host_cells(M * blocks);
+    std::vector<detail::ReducedBlock> host_ends(blocks);
+    std::vector<double> host_values(values.size());
+    for (std::uint64_t first = 0; first < replicas; first += chunk) {
+      const std::uint64_t n = std::min(chunk, replicas - first);
+      const std::size_t used = blocks_of(n);
+      check_cuda(cudaMemset(gone.data(), 0, n), "clearing the flags");
+      chunks.run(first, n, [&](std::size_t p, const Real* states) {
+        detail::ReductionLaunch launch{};
+        std::copy(reduction.observables.begin(), reduction.observables.end(), launch.observables);
+        launch.count = static_cast<int>(M);
+        launch.project = reduction.project;
+        launch.bound = reduction.bound;
+        launch.replicas = static_cast<std::int64_t>(n);
+        launch.samples = first < kept ? static_cast<std::int64_t>(std::min(n, kept - first)) : 0;
+        launch.gone = gone.data();
+        launch.cells = cells.data();
+        launch.blocks = ends.data();
+        launch.values = p + 1 == points && launch.samples > 0 ? values.data() : nullptr;
+        detail::reduce_states<P, Real>
+            <<<static_cast<unsigned>(used), detail::reduction_block>>>(problem_, samples_, states, launch);
+        check_launch("reducing an ensemble");
+        cells.download(host_cells.data(), M * used);
+        ends.download(host_ends.data(), used);
+        for (std::size_t b = 0; b < used; ++b) {
+          reduced.diverged[p] += host_ends[b].diverged;
+          if (!(host_ends[b].distance <= reduced.distance[p])) reduced.distance[p] = host_ends[b].distance;
+        }
+        for (std::size_t m = 0; m < M; ++m)
+          all[p * M + m].insert(all[p * M + m].end(),
+                                host_cells.begin() + static_cast<std::ptrdiff_t>(m * used),
+                                host_cells.begin() + static_cast<std::ptrdiff_t>((m + 1) * used));
+        if (launch.values != nullptr) {
+          const auto taken = static_cast<std::size_t>(launch.samples);
+          values.download(host_values.data(), M * taken);
+          for (std::size_t m = 0; m < M; ++m)
+            std::copy_n(host_values.begin() + static_cast<std::ptrdiff_t>(m * taken), taken,
+                        reduced.samples.begin() + static_cast<std::ptrdiff_t>(m * kept + first));
+        }
+      });
+      if (progress) progress(n);
+    }
+    for (const std::vector<Moments>& column : all) reduced.cells.push_back(merge_in_order(column));
+    reduced.kernel_seconds = chunks.kernel_seconds();
+  }
+
+  P problem_;
+  int samples_ = 1;
+};
+
+template <class P>
+std::unique_ptr<IterateKernels> make_iterate_kernels(const P& problem) {
+  return std::make_unique<IterateKernelsOf<P>>(problem);
+}
+
+}  // namespace slowsde
+
+/// Compiles the kernels of a problem here, in a .cu file, outside of any namespace.
+#define SLOWSDE_ITERATE_KERNELS(...)                                                            \
+  template std::unique_ptr<slowsde::IterateKernels> slowsde::make_iterate_kernels<__VA_ARGS__>( \
+      const __VA_ARGS__&)
