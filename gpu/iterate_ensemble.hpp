@@ -14,6 +14,9 @@
 
 namespace slowsde {
 
+/// Replicas that reduce() has on the device at once: enough to fill any chip.
+inline constexpr std::uint64_t largest_device_chunk = std::uint64_t{1} << 22;
+
 /// One algorithm from one start.
 struct IterateEnsemble {
   LocalSgd algorithm;
@@ -28,7 +31,6 @@ struct IterateReduction {
   std::vector<LaneObservable> observables;
   bool project = false;       ///< Φ first, in the problem's closed form
   double bound = 0;           ///< a replica with a component beyond it has diverged, once and for all
-  double residual = 1e-10;    ///< largest |∇L| of a converged projection, relative to λ_max ≤ tr ∇²L
   std::uint64_t samples = 0;  ///< replicas whose values at the last point are kept
 };
 
@@ -68,7 +70,8 @@ class IterateKernels {
   virtual double bytes(const IterateEnsemble& ensemble, std::uint64_t replicas) const = 0;
 };
 
-/// Defined where SLOWSDE_ITERATE_KERNELS(P) is said.
+/// Defined where SLOWSDE_ITERATE_KERNELS(P) is said. Null for a problem that no thread can hold: see
+/// LaneProblem.
 template <class P>
 std::unique_ptr<IterateKernels> make_iterate_kernels(const P& problem);
 

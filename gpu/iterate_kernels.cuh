@@ -365,9 +365,6 @@ class IterateKernelsOf final : public IterateKernels {
   }
 
  private:
-  /// Replicas at once: enough to fill any chip, few enough for any memory.
-  static constexpr std::uint64_t chunk_of_reduction = std::uint64_t{1} << 22;
-
   template <class Use>
   void with_worker(const IterateEnsemble& ensemble, Use use) const {
     if (ensemble.single_precision)
@@ -400,7 +397,7 @@ class IterateKernelsOf final : public IterateKernels {
                    const std::function<void(std::uint64_t)>& progress, ReducedEnsemble& reduced) const {
     using Real = typename Worker::Scalar;
     const std::size_t points = ensemble.points.size(), M = reduction.observables.size();
-    const std::uint64_t chunk = std::min(replicas, chunk_of_reduction);
+    const std::uint64_t chunk = std::min(replicas, largest_device_chunk);
     const auto blocks_of = [](std::uint64_t n) {
       return static_cast<std::size_t>((n + detail::reduction_block - 1) / detail::reduction_block);
     };
@@ -468,7 +465,10 @@ class IterateKernelsOf final : public IterateKernels {
 
 template <class P>
 std::unique_ptr<IterateKernels> make_iterate_kernels(const P& problem) {
-  return std::make_unique<IterateKernelsOf<P>>(problem);
+  if constexpr (LaneProblem<P, NoiseKind::gaussian> || LaneProblem<P, NoiseKind::label>)
+    return std::make_unique<IterateKernelsOf<P>>(problem);
+  else
+    return nullptr;
 }
 
 }  // namespace slowsde
