@@ -8,10 +8,8 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -22,6 +20,7 @@
 #include "slowsde/gpu/device_timer.cuh"
 #include "slowsde/gpu/iterate_ensemble.hpp"
 #include "slowsde/gpu/iterate_worker.hpp"
+#include "slowsde/gpu/reduce_states.cuh"
 
 namespace slowsde {
 namespace detail {
@@ -163,94 +162,6 @@ void launch_rounds(const typename Worker::Setup& setup, const RoundsLaunch<typen
     rounds_in_blocks<Worker><<<static_cast<unsigned>(launch.replicas), threads, shared>>>(setup, launch);
   }
   check_launch("launching the rounds of an ensemble");
-}
-
-/// Reduction of one record point: what one block of replicas leaves.
-struct ReducedBlock {
-  double distance;
-  std::uint64_t diverged;
-};
-
-inline constexpr int reduction_block = 256;
-inline constexpr int most_observables = 16;
-
-struct ReductionLaunch {
-  LaneObservable observables[most_observables];
-  int count;  ///< M
-  bool project;
-  double bound;
-  std::int64_t replicas, samples;
-  char* gone;            ///< (replicas): diverged once is diverged
-  Moments* cells;        ///< (M × blocks)
-  ReducedBlock* blocks;  ///< (blocks)
-  double* values;        ///< (M × samples): of the first replicas; null unless it is the last point
-};
-
-/// states: (d × replicas). A block merges its replicas by the tree that halves the index range.
-template <class P, class Real>
-__global__ void __launch_bounds__(reduction_block)
-    reduce_states(const __grid_constant__ P problem, int samples_of_problem, const Real* states,
-                  const __grid_constant__ ReductionLaunch launch) {
-  constexpr int dim = static_dimension<P>();
-  __shared__ Moments cells[reduction_block];
-  __shared__ double distances[reduction_block];
-  __shared__ std::uint64_t diverged[reduction_block];
-  const int t = static_cast<int>(threadIdx.x);
-  const std::int64_t r = static_cast<std::int64_t>(blockIdx.x) * reduction_block + t;
-  Lane x[dim];
-  double distance = 0;
-  bool lost = false;
-  const auto check_bound = [&] {
-    for (int j = 0; j < dim; ++j)
-      if (!(std::abs(x[j].v) <= launch.bound)) lost = true;
-  };
-  if (r < launch.replicas) {
-    for (int j = 0; j < dim; ++j) x[j] = Lane(static_cast<double>(states[j * launch.replicas + r]));
-    lost = launch.gone[r] != 0;
-    check_bound();
-    if constexpr (HasClosedPhi<P>)
-      if (launch.project && !lost) {
-        Lane end[dim];
-        problem.phi(static_cast<const Lane*>(x), end);
-        for (int j = 0; j < dim; ++j) x[j] = end[j];
-        check_bound();
-        if (!lost) distance = lane_gradient_norm(problem, samples_of_problem, x);
-      }
-    if (lost) launch.gone[r] = 1;
-  }
-  distances[t] = distance;
-  diverged[t] = lost ? 1 : 0;
-  for (int half = reduction_block / 2; half > 0; half /= 2) {
-    __syncthreads();
-    if (t < half) {
-      // A distance that is not a number is not lost in the comparison.
-      if (!(distances[t + half] <= distances[t])) distances[t] = distances[t + half];
-      diverged[t] += diverged[t + half];
-    }
-  }
-  if (t == 0) launch.blocks[blockIdx.x] = {distances[0], diverged[0]};
-  for (int m = 0; m < launch.count; ++m) {
-    Moments own;
-    if (r < launch.replicas) {
-      const double value = lost ? std::numeric_limits<double>::quiet_NaN()
-                                : lane_observable(problem, samples_of_problem, launch.observables[m], x);
-      if (!lost) own.add(value);
-      if (launch.values != nullptr && r < launch.samples) launch.values[m * launch.samples + r] = value;
-    }
-    __syncthreads();
-    cells[t] = own;
-    for (int width = 1; width < reduction_block; width *= 2) {  // neighbours first: the order of the replicas
-      __syncthreads();
-      if (t % (2 * width) == 0) cells[t].merge(cells[t + width]);
-    }
-    if (t == 0) launch.cells[m * static_cast<std::int64_t>(gridDim.x) + blockIdx.x] = cells[0];
-  }
-}
-
-template <class Real>
-__global__ void fill_states(const double* start, int dim, std::int64_t replicas, Real* states) {
-  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i < dim * replicas) states[i] = static_cast<Real>(start[i / replicas]);
 }
 
 /// Everything of one run on the device: the table, and the states and buffers of a chunk of replicas.
@@ -396,67 +307,19 @@ class IterateKernelsOf final : public IterateKernels {
   void reduce_with(const IterateEnsemble& ensemble, std::uint64_t replicas, const IterateReduction& reduction,
                    const std::function<void(std::uint64_t)>& progress, ReducedEnsemble& reduced) const {
     using Real = typename Worker::Scalar;
-    const std::size_t points = ensemble.points.size(), M = reduction.observables.size();
-    const std::uint64_t chunk = std::min(replicas, largest_device_chunk);
-    const auto blocks_of = [](std::uint64_t n) {
-      return static_cast<std::size_t>((n + detail::reduction_block - 1) / detail::reduction_block);
-    };
-    const std::size_t blocks = blocks_of(chunk);
-    detail::IterateChunks<Worker> chunks({problem_, ensemble.algorithm, ensemble.source}, ensemble, chunk);
-    DeviceArray<char> gone(chunk);
-    DeviceArray<Moments> cells(M * blocks);
-    DeviceArray<detail::ReducedBlock> ends(blocks);
-    const std::uint64_t kept = std::min(reduction.samples, replicas);
-    DeviceArray<double> values(M * std::min(kept, chunk));
-
-    std::vector<std::vector<Moments>> all(points * M);
-    reduced.distance.assign(points, 0);
-    reduced.diverged.assign(points, 0);
-    reduced.samples.assign(M * kept, std::numeric_limits<double>::quiet_NaN());
-    std::vector<Moments> host_cells(M * blocks);
-    std::vector<detail::ReducedBlock> host_ends(blocks);
-    std::vector<double> host_values(values.size());
-    for (std::uint64_t first = 0; first < replicas; first += chunk) {
-      const std::uint64_t n = std::min(chunk, replicas - first);
-      const std::size_t used = blocks_of(n);
-      check_cuda(cudaMemset(gone.data(), 0, n), "clearing the flags");
-      chunks.run(first, n, [&](std::size_t p, const Real* states) {
-        detail::ReductionLaunch launch{};
-        std::copy(reduction.observables.begin(), reduction.observables.end(), launch.observables);
-        launch.count = static_cast<int>(M);
-        launch.project = reduction.project;
-        launch.bound = reduction.bound;
-        launch.replicas = static_cast<std::int64_t>(n);
-        launch.samples = first < kept ? static_cast<std::int64_t>(std::min(n, kept - first)) : 0;
-        launch.gone = gone.data();
-        launch.cells = cells.data();
-        launch.blocks = ends.data();
-        launch.values = p + 1 == points && launch.samples > 0 ? values.data() : nullptr;
-        detail::reduce_states<P, Real>
-            <<<static_cast<unsigned>(used), detail::reduction_block>>>(problem_, samples_, states, launch);
-        check_launch("reducing an ensemble");
-        cells.download(host_cells.data(), M * used);
-        ends.download(host_ends.data(), used);
-        for (std::size_t b = 0; b < used; ++b) {
-          reduced.diverged[p] += host_ends[b].diverged;
-          if (!(host_ends[b].distance <= reduced.distance[p])) reduced.distance[p] = host_ends[b].distance;
-        }
-        for (std::size_t m = 0; m < M; ++m)
-          all[p * M + m].insert(all[p * M + m].end(),
-                                host_cells.begin() + static_cast<std::ptrdiff_t>(m * used),
-                                host_cells.begin() + static_cast<std::ptrdiff_t>((m + 1) * used));
-        if (launch.values != nullptr) {
-          const auto taken = static_cast<std::size_t>(launch.samples);
-          values.download(host_values.data(), M * taken);
-          for (std::size_t m = 0; m < M; ++m)
-            std::copy_n(host_values.begin() + static_cast<std::ptrdiff_t>(m * taken), taken,
-                        reduced.samples.begin() + static_cast<std::ptrdiff_t>(m * kept + first));
-        }
-      });
-      if (progress) progress(n);
+    detail::DeviceReducer reducer(ensemble.points.size(), reduction.observables.size(), reduction.bound,
+                                  replicas, reduction.samples);
+    detail::IterateChunks<Worker> chunks({problem_, ensemble.algorithm, ensemble.source}, ensemble,
+                                         reducer.chunk());
+    detail::ProblemObserver<P> observer{problem_, samples_, reduction.project, {}};
+    std::copy(reduction.observables.begin(), reduction.observables.end(), observer.observables);
+    for (std::uint64_t first = 0; first < replicas; first += reducer.chunk()) {
+      reducer.begin_chunk(first);
+      chunks.run(first, reducer.count(),
+                 [&](std::size_t p, const Real* states) { reducer.add(p, observer, states); });
+      if (progress) progress(reducer.count());
     }
-    for (const std::vector<Moments>& column : all) reduced.cells.push_back(merge_in_order(column));
-    reduced.kernel_seconds = chunks.kernel_seconds();
+    reduced = reducer.finish(chunks.kernel_seconds());
   }
 
   P problem_;
