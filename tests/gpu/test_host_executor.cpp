@@ -3,9 +3,9 @@
 
 #include <doctest/doctest.h>
 
-#include <cstring>
 #include <memory>
-#include <string>
+#include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "slowsde/optim/local_sgd.hpp"
@@ -16,8 +16,10 @@
 #include "slowsde/problems/two_valleys.hpp"
 #include "slowsde/problems/user_valley.hpp"
 #include "slowsde/problems/valley.hpp"
+#include "tests/support/iterate_ensembles.hpp"
 
 using namespace slowsde;
+using slowsde::test::same_bits;
 
 namespace {
 
@@ -68,30 +70,8 @@ std::vector<double> of_packs(const P& problem, const Run& run, const std::vector
 template <class Worker, class P>
 std::vector<double> of_threads(const P& problem, const Run& run, const std::vector<double>& start,
                                std::uint64_t shift = 0) {
-  using Real = typename Worker::Scalar;
-  constexpr std::size_t d = P::dim;
-  const typename Worker::Setup setup(problem, run.algorithm, run.source);
-  const RoundTable table = round_table(run.algorithm, run.points);
-  std::vector<Real> x(d * replicas);
-  std::vector<Real> buffers(
-      run.algorithm.momentum != 0 ? d * replicas * static_cast<std::size_t>(run.algorithm.workers) : 0);
-  for (std::size_t j = 0; j < d; ++j)
-    for (std::size_t r = 0; r < replicas; ++r) x[j * replicas + r] = static_cast<Real>(start[j]);
-  std::vector<double> states;
-  std::int64_t done = 0;
-  for (const std::size_t rounds : table.rounds_at) {
-    const auto until = static_cast<std::int64_t>(rounds);
-    run_rounds_on_host<Worker>(setup, table.view(), done, until, first_replica + shift, replicas, x.data(),
-                               buffers.data());
-    done = until;
-    for (std::size_t r = 0; r < replicas; ++r)
-      for (std::size_t j = 0; j < d; ++j) states.push_back(static_cast<double>(x[j * replicas + r]));
-  }
-  return states;
-}
-
-bool same_bits(const std::vector<double>& a, const std::vector<double>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0;
+  const IterateEnsemble ensemble{run.algorithm, run.source, run.points, start};
+  return test::on_host<Worker>(problem, ensemble, first_replica + shift, replicas);
 }
 
 template <NoiseKind Kind, class P>
