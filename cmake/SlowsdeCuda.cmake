@@ -1,14 +1,10 @@
 # CUDA kernels: gpu/*.cu make the library slowsde_gpu, which the library and the program then need.
-if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
-  find_program(CMAKE_CUDA_COMPILER nvcc HINTS /usr/local/cuda/bin DOC "CUDA compiler")
-endif()
 set(CMAKE_CUDA_ARCHITECTURES 90 CACHE STRING "GPU architectures to compile for")
-# The runtime comes as a link dependency of its own, so that a C++ linker can link the static library too.
-set(CMAKE_CUDA_RUNTIME_LIBRARY None)
-enable_language(CUDA)
-if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know that nvcc 12 has C++20
-  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
-  set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+set(CMAKE_CUDA_STANDARD 20)
+set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+include(SlowsdeCudaLanguage)
+if(NOT CMAKE_CUDA_COMPILER)
+  message(FATAL_ERROR "SLOWSDE_CUDA needs nvcc of CUDA 12 or newer (CMAKE_CUDA_COMPILER)")
 endif()
 find_package(CUDAToolkit 12 REQUIRED)
 
@@ -16,9 +12,9 @@ file(GLOB cuda_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/gpu/*.cu)
 if(cuda_sources)
   add_library(slowsde_gpu STATIC ${cuda_sources})
   add_library(slowsde::slowsde_gpu ALIAS slowsde_gpu)
-  target_link_libraries(slowsde_gpu PUBLIC slowsde PRIVATE CUDA::cudart_static)
+  target_link_libraries(slowsde_gpu PUBLIC slowsde CUDA::cudart_static)
   target_compile_options(slowsde_gpu PRIVATE $<TARGET_PROPERTY:slowsde_warnings,INTERFACE_COMPILE_OPTIONS>)
-  # Both ways: the kernels use the library's functions, and experiments/ calls the kernels.
+  # Both ways: the kernels use the library's functions, and the library calls the kernels and CUDA's runtime.
   target_link_libraries(slowsde PUBLIC slowsde_gpu)
   target_compile_definitions(slowsde PUBLIC SLOWSDE_CUDA=1)
 endif()
