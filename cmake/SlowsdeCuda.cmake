@@ -16,9 +16,9 @@ file(GLOB cuda_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/gpu/*.cu)
 if(cuda_sources)
   add_library(slowsde_gpu STATIC ${cuda_sources})
   add_library(slowsde::slowsde_gpu ALIAS slowsde_gpu)
-  target_link_libraries(slowsde_gpu PUBLIC slowsde PRIVATE CUDA::cudart_static)
+  target_link_libraries(slowsde_gpu PUBLIC slowsde CUDA::cudart_static)
   target_compile_options(slowsde_gpu PRIVATE $<TARGET_PROPERTY:slowsde_warnings,INTERFACE_COMPILE_OPTIONS>)
-  # Both ways: the kernels use the library's functions, and experiments/ calls the kernels.
+  # Both ways: the kernels use the library's functions, and the library calls the kernels and CUDA's runtime.
   target_link_libraries(slowsde PUBLIC slowsde_gpu)
   target_compile_definitions(slowsde PUBLIC SLOWSDE_CUDA=1)
 endif()

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "slowsde/gpu/device_info.hpp"
 #include "slowsde/sde/parallel.hpp"
 
 namespace slowsde {
@@ -88,10 +89,15 @@ Hardware hardware() {
   if (__builtin_cpu_supports("avx512f")) machine.features.push_back("AVX-512F");
   if (__builtin_cpu_supports("avx512dq")) machine.features.push_back("AVX-512DQ");
 #endif
+  const GpuReport report = find_gpus();
+  for (const Gpu& gpu : report.gpus) machine.gpus.push_back(gpu.description());
+#if !defined(SLOWSDE_CUDA)
   std::error_code none;
   for (const auto& gpu : fs::directory_iterator("/proc/driver/nvidia/gpus", none)) {
     machine.gpus.push_back(field(gpu.path() / "information", "Model"));
   }
+#endif
+  if (machine.gpus.empty()) machine.why_no_gpu = report.why_none;
   return machine;
 }
 

@@ -27,7 +27,8 @@ struct Hardware {
   int cores = 1;                      ///< processors this process may use
   std::uint64_t memory_bytes = 0;     ///< physical memory
   std::vector<std::string> features;  ///< vector instruction sets of the CPU
-  std::vector<std::string> gpus;      ///< NVIDIA GPUs that the driver shows
+  std::vector<std::string> gpus;  ///< NVIDIA GPUs: those to compute on, or without CUDA the driver's names
+  std::string why_no_gpu;         ///< empty where there are some
 };
 
 Hardware hardware();

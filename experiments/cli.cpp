@@ -83,7 +83,8 @@ Backend backend_of(const std::string& name) {
   if (name == "cpu") return Backend::cpu;
   if (!build_info().cuda)
     throw BackendError("--backend cuda: this slowsde was built without CUDA (preset `cuda`)");
-  if (hardware().gpus.empty()) throw BackendError("--backend cuda: this machine shows no NVIDIA GPU");
+  const Hardware machine = hardware();
+  if (machine.gpus.empty()) throw BackendError("--backend cuda: no GPU to compute on: " + machine.why_no_gpu);
   return Backend::cuda;
 }
 
@@ -263,7 +264,8 @@ int info_command(bool as_json) {
     json.member("cpu", machine.cpu)
         .member("cores", machine.cores)
         .member("memory_bytes", machine.memory_bytes);
-    json.member("cpu_features", machine.features).member("gpus", machine.gpus).end_object();
+    json.member("cpu_features", machine.features).member("gpus", machine.gpus);
+    json.member("why_no_gpu", machine.why_no_gpu).end_object();
     std::cout << json.text();
     return static_cast<int>(ExitCode::ok);
   }
@@ -283,7 +285,7 @@ int info_command(bool as_json) {
   line("CPU", fmt::format("{}, {} cores", machine.cpu, machine.cores));
   line("CPU features", joined(machine.features));
   line("memory", size_text(static_cast<double>(machine.memory_bytes)));
-  line("GPUs", joined(machine.gpus));
+  line("GPUs", machine.gpus.empty() ? "none: " + machine.why_no_gpu : joined(machine.gpus));
   line("CUDA", yes(build.cuda));
   line("MPI", yes(build.mpi));
   line("NCCL", yes(build.nccl));
