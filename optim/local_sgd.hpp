@@ -12,6 +12,7 @@
 
 #include "slowsde/optim/buffer_policy.hpp"
 #include "slowsde/optim/learning_rate.hpp"
+#include "slowsde/optim/local_steps.hpp"
 #include "slowsde/optim/stochastic_gradient.hpp"
 #include "slowsde/optim/sync_rule.hpp"
 #include "slowsde/sde/second_moment.hpp"
@@ -46,20 +47,6 @@ struct RecordPoint {
 /// For each requested slow time the first round end at or after it; the last round end where none is.
 std::vector<RecordPoint> record_points(const LocalSgd& algorithm, const std::vector<double>& times,
                                        double slow_time_per_step);
-
-namespace detail {
-
-/// Learning rates of one round; stride 0 where they are all the same.
-struct RoundRates {
-  const double* eta;
-  std::int64_t stride;
-  double operator[](std::int64_t h) const { return eta[h * stride]; }
-};
-
-}  // namespace detail
-
-/// Nothing is to be seen inside a round: costs nothing.
-struct NoObserver {};
 
 /// Simulates one pack of replicas from a common start and calls record(point index, θ: d packs) at every
 /// record point. An observer sees the workers inside their rounds: observe(k, w, θ_w: d packs) after local
@@ -149,51 +136,28 @@ class LocalSgdPack {
         yp[w] = y[w];
         gp[w] = g[w];
       }
-      local_steps<Group>(sampler, yp, gp, first_worker, k, H, rates, observe);
+      take_steps<Group>(sampler, yp, gp, first_worker, k, H, rates, observe);
     } else {
       T* yp[1] = {workspace_.data()};
       T* gp[1] = {workspace_.data() + d_};
-      local_steps<1>(sampler, yp, gp, first_worker, k, H, rates, observe);
+      take_steps<1>(sampler, yp, gp, first_worker, k, H, rates, observe);
     }
   }
 
   template <int Group, class Sampler, class Observe>
-  SLOWSDE_INLINE void local_steps(Sampler& sampler, T* const (&y)[Group], T* const (&g)[Group],
-                                  std::size_t first_worker, std::int64_t k, std::int64_t H,
-                                  detail::RoundRates rates, Observe& observe) {
+  SLOWSDE_INLINE void take_steps(Sampler& sampler, T* const (&y)[Group], T* const (&g)[Group],
+                                 std::size_t first_worker, std::int64_t k, std::int64_t H,
+                                 detail::RoundRates rates, Observe& observe) {
     const int d = fixed_dim > 0 ? fixed_dim : d_;
-    const T* yc[Group];
+    for (int w = 0; w < Group; ++w)
+      for (int j = 0; j < d; ++j) y[w][j] = x_[static_cast<std::size_t>(j)];
     const auto show = [&](std::int64_t steps) __attribute__((always_inline)) {
       if constexpr (!std::is_same_v<Observe, NoObserver>)
         for (int w = 0; w < Group; ++w)
           observe(steps, static_cast<int>(first_worker) + w, static_cast<const T*>(y[w]));
     };
-    for (int w = 0; w < Group; ++w) {
-      yc[w] = y[w];
-      for (int j = 0; j < d; ++j) y[w][j] = x_[static_cast<std::size_t>(j)];
-    }
-    if (algorithm_.momentum == 0) {
-      for (std::int64_t h = 0; h < H; ++h) {
-        sampler.draw(yc, static_cast<std::uint64_t>(k + h), g, scratch_.data());
-        const T eta(rates[h]);
-        for (int w = 0; w < Group; ++w)
-          for (int j = 0; j < d; ++j) y[w][j] = y[w][j] - eta * g[w][j];
-        show(k + h + 1);
-      }
-    } else {
-      const T beta(algorithm_.momentum);
-      T* v = buffers_.data() + first_worker * static_cast<std::size_t>(d);
-      for (std::int64_t h = 0; h < H; ++h) {
-        sampler.draw(yc, static_cast<std::uint64_t>(k + h), g, scratch_.data());
-        const T eta(rates[h]);
-        for (int w = 0; w < Group; ++w)
-          for (int j = 0; j < d; ++j) {
-            v[w * d + j] = beta * v[w * d + j] + g[w][j];
-            y[w][j] = y[w][j] - eta * v[w * d + j];
-          }
-        show(k + h + 1);
-      }
-    }
+    T* v = algorithm_.momentum == 0 ? nullptr : buffers_.data() + first_worker * static_cast<std::size_t>(d);
+    local_steps<Group>(sampler, d, y, g, v, algorithm_.momentum, k, H, rates, scratch_.data(), show);
     for (int w = 0; w < Group; ++w)
       for (int j = 0; j < d; ++j)
         sum_[static_cast<std::size_t>(j)] = sum_[static_cast<std::size_t>(j)] + y[w][j];

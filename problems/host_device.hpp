@@ -8,11 +8,23 @@
 #define SLOWSDE_HD
 #endif
 
+/// 1 where code on vector registers is compiled. CUDA's compiler knows packs of one lane only: a template
+/// that serves device and host cannot name a vector type there, and the host's step loops are none of its
+/// business.
+#if defined(__CUDACC__)
+#define SLOWSDE_VECTORS 0
+#else
+#define SLOWSDE_VECTORS 1
+#endif
+
 /// Inlined whatever the optimiser's budget says: a call inside a step loop would spill every vector register.
 #define SLOWSDE_INLINE inline __attribute__((always_inline))
 
-/// Before a loop: unroll it up to n times. GCC's pragma, which CUDA's front end would warn of.
-#if defined(__CUDACC__)
+/// Before a loop: unroll it up to n times. On the device wholly, because only then its arrays are registers;
+/// GCC's pragma is hidden from CUDA's front end, which would warn of it.
+#if defined(__CUDA_ARCH__)
+#define SLOWSDE_UNROLL(n) _Pragma("unroll")
+#elif defined(__CUDACC__)
 #define SLOWSDE_UNROLL(n)
 #else
 #define SLOWSDE_PRAGMA(text) _Pragma(#text)

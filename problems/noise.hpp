@@ -34,13 +34,14 @@ struct GradientNoise {
 namespace detail {
 
 /// `j` where `t` is among the first `count` of `chosen`, `t` elsewhere.
-SLOWSDE_INLINE int unless_chosen(int t, int j, const int* chosen, int count) {
+SLOWSDE_HD SLOWSDE_INLINE int unless_chosen(int t, int j, const int* chosen, int count) {
   bool taken = false;
   for (int k = 0; k < count; ++k) taken = taken || chosen[k] == t;
   return taken ? j : t;
 }
 template <int W>
-SLOWSDE_INLINE IndexPack<W> unless_chosen(IndexPack<W> t, int j, const IndexPack<W>* chosen, int count) {
+SLOWSDE_HD SLOWSDE_INLINE IndexPack<W> unless_chosen(IndexPack<W> t, int j, const IndexPack<W>* chosen,
+                                                     int count) {
   IndexPack<W> result = t;
   for (int k = 0; k < count; ++k) result = select(chosen[k] == t, IndexPack<W>(j), result);
   return result;
@@ -50,7 +51,7 @@ SLOWSDE_INLINE IndexPack<W> unless_chosen(IndexPack<W> t, int j, const IndexPack
 /// algorithm (Bentley & Floyd, "A sample of brilliance", CACM 30, 1987): every subset is equally likely, the
 /// order within it is not. It needs one draw per member and `batch`²/2 comparisons, no table of length n.
 template <class Index, class Draw>
-SLOWSDE_INLINE void draw_integers(int n, int batch, bool replacement, Draw draw, Index* out) {
+SLOWSDE_HD SLOWSDE_INLINE void draw_integers(int n, int batch, bool replacement, Draw draw, Index* out) {
   for (int b = 0; b < batch; ++b) {
     if (replacement) {
       out[b] = draw(b, n);
@@ -77,9 +78,9 @@ struct MinibatchSampler {
             int* out) const;
 
   /// The same for a pack of replicas; `random` is a RandomPack of Stream::sample, lane l its replica l.
-  template <class Real>
-  SLOWSDE_INLINE void draw(const RandomPack<Real>& random, std::uint32_t worker, std::uint64_t step,
-                           IndexPack<native_width<Real>>* out) const {
+  template <class Real, int W>
+  SLOWSDE_HD SLOWSDE_INLINE void draw(const RandomPack<Real, W>& random, std::uint32_t worker,
+                                      std::uint64_t step, IndexPack<W>* out) const {
     const std::uint64_t first = step * static_cast<std::uint64_t>(batch);
     detail::draw_integers(
         samples, batch, replacement,

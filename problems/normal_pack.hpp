@@ -19,6 +19,8 @@ namespace detail {
 /// Eight random words, one per 64-bit lane; the upper halves hold garbage until a word is taken out.
 using WordLanes = typename VectorOf<std::uint64_t, 8>::type;
 
+#if SLOWSDE_VECTORS
+
 /// Product of the lower halves of each lane.
 SLOWSDE_INLINE WordLanes multiply_low_halves(WordLanes a, std::uint32_t b) {
 #if defined(__AVX512F__)
@@ -71,16 +73,21 @@ SLOWSDE_INLINE void philox_lanes(const std::uint64_t (&block)[Chains], const Wor
   philox_rounds(key, c);
 }
 
+#endif
+
 /// Box–Muller in double precision from two 64-bit words per lane, for `Chains` independent packs step by
 /// step: a single chain waits for its own latencies, several side by side keep the pipes busy.
 ///   u ∈ (0, 1) and the quarter-turn angle have 52 random bits; the two top bits of b choose the quadrant,
 ///   the others the angle in [−π/4, π/4) about its axis.
-template <int Chains>
-SLOWSDE_INLINE void box_muller(const WordLanes (&a)[Chains], const WordLanes (&b)[Chains],
-                               Pack<double, 8> (&n0)[Chains], Pack<double, 8> (&n1)[Chains]) {
-  using P = Pack<double, 8>;
-  const auto unit = [](WordLanes w) __attribute__((always_inline)) {  // a number in [1, 2)
-    return P(bits_as<P::Vector>((w >> 12) | std::uint64_t{0x3ff0000000000000}));
+template <int W, int Chains>
+SLOWSDE_HD SLOWSDE_INLINE void box_muller(const WordVector<double, W> (&a)[Chains],
+                                          const WordVector<double, W> (&b)[Chains],
+                                          Pack<double, W> (&n0)[Chains], Pack<double, W> (&n1)[Chains]) {
+  using P = Pack<double, W>;
+  using Words = WordVector<double, W>;
+  using Ints = IntVector<double, W>;
+  const auto unit = [](Words w) __attribute__((always_inline)) {  // a number in [1, 2)
+    return P(bits_as<typename P::Vector>((w >> 12) | std::uint64_t{0x3ff0000000000000}));
   };
   P radius[Chains], s[Chains], c[Chains];
   SLOWSDE_EACH(g, Chains) radius[g] = unit(a[g]) - P(1.0 - 0x1p-53);
@@ -88,50 +95,65 @@ SLOWSDE_INLINE void box_muller(const WordLanes (&a)[Chains], const WordLanes (&b
   SLOWSDE_EACH(g, Chains) s[g] = (unit(b[g] << 2) - P(1.5)) * P(1.5707963267948966);
   sin_cos_reduced(s, c);
   SLOWSDE_EACH(g, Chains) {
-    const IntVector<double, 8> q = bits_as<IntVector<double, 8>>(b[g] >> 62);
-    const Mask<double, 8> swapped{(q & 1) != 0};
-    const WordLanes sign_c = bits_as<WordLanes>(((q + 1) >> 1) & 1) << 63;  // quadrants 1 and 2
-    const WordLanes sign_s = bits_as<WordLanes>(q >> 1) << 63;              // quadrants 2 and 3
+    const Ints q = bits_as<Ints>(b[g] >> 62);
+    const Mask<double, W> swapped{(q & 1) != 0};
+    const Words sign_c = bits_as<Words>(((q + 1) >> 1) & 1) << 63;  // quadrants 1 and 2
+    const Words sign_s = bits_as<Words>(q >> 1) << 63;              // quadrants 2 and 3
     const P x = select(swapped, s[g], c[g]), y = select(swapped, c[g], s[g]);
-    n0[g] = radius[g] * P(bits_as<P::Vector>(bits_as<WordLanes>(x.v) ^ sign_c));
-    n1[g] = radius[g] * P(bits_as<P::Vector>(bits_as<WordLanes>(y.v) ^ sign_s));
+    n0[g] = radius[g] * P(bits_as<typename P::Vector>(bits_as<Words>(x.v) ^ sign_c));
+    n1[g] = radius[g] * P(bits_as<typename P::Vector>(bits_as<Words>(y.v) ^ sign_s));
   }
 }
 
 /// The same in single precision from two 32-bit words per lane: u ∈ (0, 1] from 32 bits, the angle from 23.
-template <int Chains>
-SLOWSDE_INLINE void box_muller(const WordVector<float, 16> (&a)[Chains],
-                               const WordVector<float, 16> (&b)[Chains], Pack<float, 16> (&n0)[Chains],
-                               Pack<float, 16> (&n1)[Chains]) {
-  using P = Pack<float, 16>;
-  using Words = WordVector<float, 16>;
+template <int W, int Chains>
+SLOWSDE_HD SLOWSDE_INLINE void box_muller(const WordVector<float, W> (&a)[Chains],
+                                          const WordVector<float, W> (&b)[Chains],
+                                          Pack<float, W> (&n0)[Chains], Pack<float, W> (&n1)[Chains]) {
+  using P = Pack<float, W>;
+  using Words = WordVector<float, W>;
   P radius[Chains], s[Chains], c[Chains];
   SLOWSDE_EACH(g, Chains)
-  radius[g] = fma(P(__builtin_convertvector(a[g], P::Vector)), P(0x1p-32), P(0x1p-33));
+  radius[g] = fma(P(converted<typename P::Vector>(a[g])), P(0x1p-32), P(0x1p-33));
   radius_of(radius);
   SLOWSDE_EACH(g, Chains) {
     const Words fraction = (b[g] << 2) >> 9 | 0x3f800000u;
-    s[g] = (P(bits_as<P::Vector>(fraction)) - P(1.5 - 0x1p-24)) * P(1.5707963267948966);
+    s[g] = (P(bits_as<typename P::Vector>(fraction)) - P(1.5 - 0x1p-24)) * P(1.5707963267948966);
   }
   sin_cos_reduced(s, c);
   SLOWSDE_EACH(g, Chains) {
     const Words q = b[g] >> 30;
-    const Mask<float, 16> swapped{bits_as<IntVector<float, 16>>((q & 1) != 0)};
+    const Mask<float, W> swapped{(bits_as<IntVector<float, W>>(q) & 1) != 0};
     const Words sign_c = ((q + 1) >> 1) << 31;
     const Words sign_s = (q >> 1) << 31;
     const P x = select(swapped, s[g], c[g]), y = select(swapped, c[g], s[g]);
-    n0[g] = radius[g] * P(bits_as<P::Vector>(bits_as<Words>(x.v) ^ sign_c));
-    n1[g] = radius[g] * P(bits_as<P::Vector>(bits_as<Words>(y.v) ^ sign_s));
+    n0[g] = radius[g] * P(bits_as<typename P::Vector>(bits_as<Words>(x.v) ^ sign_c));
+    n1[g] = radius[g] * P(bits_as<typename P::Vector>(bits_as<Words>(y.v) ^ sign_s));
   }
+}
+
+/// values[i] without an address: an array that is indexed at run time would not stay in a GPU's registers.
+template <class Array>
+SLOWSDE_HD SLOWSDE_INLINE auto element_of_two(const Array& values, std::uint64_t i) {
+  return i == 0 ? values[0] : values[1];
+}
+template <class Array>
+SLOWSDE_HD SLOWSDE_INLINE auto element_of_four(const Array& values, std::uint64_t i) {
+  return i < 2 ? (i == 0 ? values[0] : values[1]) : (i == 2 ? values[2] : values[3]);
 }
 
 }  // namespace detail
 
 /// The addresses of one pack of replicas in one stream: lane l is replica `first_replica` + l.
-template <class Real>
+template <class Real, int W = native_width<Real>>
+class RandomPack;
+
+#if SLOWSDE_VECTORS
+
+template <class Real, int W>
 class RandomPack {
  public:
-  static constexpr int width = native_width<Real>;
+  static constexpr int width = W;
   static constexpr int per_block = normals_per_block<Real>;
   using P = Pack<Real, width>;
 
@@ -263,6 +285,66 @@ class RandomPack {
   Stream stream_;
   std::uint32_t high_word_;
   detail::WordLanes replica_[sizeof(Real) == 8 ? 1 : 2];
+};
+
+#endif
+
+/// One replica alone: the numbers of its lane in any pack.
+template <class Real>
+class RandomPack<Real, 1> {
+ public:
+  static constexpr int width = 1, per_block = normals_per_block<Real>;
+  using P = Pack<Real, 1>;
+
+  SLOWSDE_HD RandomPack(std::uint64_t seed, Stream stream, std::uint64_t replica)
+      : key_(address_key(seed)),
+        low_word_(static_cast<std::uint32_t>(replica)),
+        high_word_(address_word(stream, replica, 0)) {}
+
+  template <int Workers>
+  SLOWSDE_HD SLOWSDE_INLINE void normals(std::uint32_t first_worker, std::uint64_t block,
+                                         P (&out)[Workers][per_block]) const {
+    for (int g = 0; g < Workers; ++g) of_block(first_worker + static_cast<std::uint32_t>(g), block, out[g]);
+  }
+  template <int Blocks>
+  SLOWSDE_HD SLOWSDE_INLINE void consecutive_normals(std::uint32_t worker, std::uint64_t first_block,
+                                                     P (&out)[Blocks][per_block]) const {
+    for (int g = 0; g < Blocks; ++g) of_block(worker, first_block + static_cast<std::uint64_t>(g), out[g]);
+  }
+  SLOWSDE_HD SLOWSDE_INLINE IndexPack<1> integers(std::uint32_t worker, std::uint64_t index,
+                                                  std::uint32_t n) const {
+    const std::uint64_t word = detail::element_of_four(words(worker, index / 4), index % 4);
+    return IndexPack<1>(static_cast<std::int32_t>((word * n) >> 32));
+  }
+
+ private:
+  SLOWSDE_HD SLOWSDE_INLINE Philox4x32::Counter words(std::uint32_t worker, std::uint64_t block) const {
+    return Philox4x32::words({static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32),
+                              low_word_, high_word_ | (worker << 8)},
+                             key_);
+  }
+  SLOWSDE_HD SLOWSDE_INLINE void of_block(std::uint32_t worker, std::uint64_t block,
+                                          P (&out)[per_block]) const {
+    constexpr int chains = per_block / 2;
+    const Philox4x32::Counter w = words(worker, block);
+    detail::WordVector<Real, 1> a[chains], b[chains];
+    P n0[chains], n1[chains];
+    if constexpr (sizeof(Real) == 8) {
+      a[0] = (static_cast<std::uint64_t>(w[0]) << 32) | w[1];
+      b[0] = (static_cast<std::uint64_t>(w[2]) << 32) | w[3];
+    } else {
+      a[0] = w[0], b[0] = w[1];
+      a[1] = w[2], b[1] = w[3];
+    }
+    detail::box_muller(a, b, n0, n1);
+    SLOWSDE_EACH(g, chains) {
+      out[2 * g] = n0[g];
+      out[2 * g + 1] = n1[g];
+    }
+  }
+
+  Philox4x32::Key key_;
+  std::uint32_t low_word_, high_word_;
 };
 
 }  // namespace slowsde

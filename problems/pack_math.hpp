@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <limits>
 #include <type_traits>
 
@@ -14,7 +15,7 @@ namespace detail {
 
 /// Horner's rule in fused steps; coefficients from the highest power down.
 template <class P, std::size_t N>
-SLOWSDE_INLINE P horner(P x, const std::array<double, N>& coefficients) {
+SLOWSDE_HD SLOWSDE_INLINE P horner(P x, const std::array<double, N>& coefficients) {
   P result(coefficients[0]);
   SLOWSDE_UNROLL(32)
   for (std::size_t k = 1; k < N; ++k) result = fma(result, x, P(coefficients[k]));
@@ -69,8 +70,8 @@ struct Float<float> {
 
 /// result[g] = polynomial at x[g], by Horner's rule in fused steps; coefficients from the highest power down.
 template <class P, int Chains, std::size_t N>
-SLOWSDE_INLINE void horner(const P (&x)[Chains], const std::array<double, N>& coefficients,
-                           P (&result)[Chains]) {
+SLOWSDE_HD SLOWSDE_INLINE void horner(const P (&x)[Chains], const std::array<double, N>& coefficients,
+                                      P (&result)[Chains]) {
   SLOWSDE_EACH(g, Chains) result[g] = P(coefficients[0]);
   SLOWSDE_UNROLL(32)
   for (std::size_t k = 1; k < N; ++k)
@@ -79,7 +80,7 @@ SLOWSDE_INLINE void horner(const P (&x)[Chains], const std::array<double, N>& co
 
 /// s ← sin s, c ← cos s for |s| ≤ π/4.
 template <class Real, int W, int Chains>
-SLOWSDE_INLINE void sin_cos_reduced(Pack<Real, W> (&s)[Chains], Pack<Real, W> (&c)[Chains]) {
+SLOWSDE_HD SLOWSDE_INLINE void sin_cos_reduced(Pack<Real, W> (&s)[Chains], Pack<Real, W> (&c)[Chains]) {
   using P = Pack<Real, W>;
   constexpr auto sin_series = inverse_factorials<Float<Real>::sin_terms>(3, 2, true);
   constexpr auto cos_series = inverse_factorials<Float<Real>::cos_terms>(4, 2, true);
@@ -94,7 +95,7 @@ SLOWSDE_INLINE void sin_cos_reduced(Pack<Real, W> (&s)[Chains], Pack<Real, W> (&
 
 /// x ← ln x for positive normal x, without the checks of `log`.
 template <class Real, int W, int Chains>
-SLOWSDE_INLINE void log_of_normal(Pack<Real, W> (&x)[Chains]) {
+SLOWSDE_HD SLOWSDE_INLINE void log_of_normal(Pack<Real, W> (&x)[Chains]) {
   using P = Pack<Real, W>;
   using Ints = IntVector<Real, W>;
   using F = Float<Real>;
@@ -107,7 +108,7 @@ SLOWSDE_INLINE void log_of_normal(Pack<Real, W> (&x)[Chains]) {
     const Ints bits = bits_as<Ints>(x[g].v);
     const Ints e = (bits - root_half_bits) >> F::mantissa;
     const P m = bits_as<typename P::Vector>(bits - (e << F::mantissa));
-    exponent[g] = __builtin_convertvector(e, typename P::Vector);
+    exponent[g] = converted<typename P::Vector>(e);
     s[g] = (m - P(1.0)) / (m + P(1.0));
   }
   SLOWSDE_EACH(g, Chains) z[g] = s[g] * s[g];
@@ -122,7 +123,7 @@ SLOWSDE_INLINE void log_of_normal(Pack<Real, W> (&x)[Chains]) {
 
 /// y[g] = 1/√x[g]; see `rsqrt`.
 template <class Real, int W, int Chains>
-SLOWSDE_INLINE void rsqrt(const Pack<Real, W> (&x)[Chains], Pack<Real, W> (&y)[Chains]) {
+SLOWSDE_HD SLOWSDE_INLINE void rsqrt(const Pack<Real, W> (&x)[Chains], Pack<Real, W> (&y)[Chains]) {
   using P = Pack<Real, W>;
   using Ints = IntVector<Real, W>;
   using Int = SignedOf<Real>;
@@ -140,7 +141,7 @@ SLOWSDE_INLINE void rsqrt(const Pack<Real, W> (&x)[Chains], Pack<Real, W> (&y)[C
 
 /// u ← √(−2 ln u), the radius of Box–Muller, for 0 < u ≤ 1.
 template <class Real, int W, int Chains>
-SLOWSDE_INLINE void radius_of(Pack<Real, W> (&u)[Chains]) {
+SLOWSDE_HD SLOWSDE_INLINE void radius_of(Pack<Real, W> (&u)[Chains]) {
   using P = Pack<Real, W>;
   P root[Chains];
   log_of_normal(u);
@@ -152,7 +153,7 @@ SLOWSDE_INLINE void radius_of(Pack<Real, W> (&u)[Chains]) {
 
 /// x[g] ← tanh x[g]; see `tanh`.
 template <class Real, int W, int Chains>
-SLOWSDE_INLINE void tanh_of(Pack<Real, W> (&x)[Chains]) {
+SLOWSDE_HD SLOWSDE_INLINE void tanh_of(Pack<Real, W> (&x)[Chains]) {
   using P = Pack<Real, W>;
   using F = Float<Real>;
   using Ints = IntVector<Real, W>;
@@ -166,7 +167,7 @@ SLOWSDE_INLINE void tanh_of(Pack<Real, W> (&x)[Chains]) {
   horner(r, series, p);
   SLOWSDE_EACH(g, Chains) {
     // e^y − 1 = 2^n(e^r − 1) + (2^n − 1): both terms have the same sign or the second vanishes.
-    const Ints k = __builtin_convertvector(n[g].v, Ints);
+    const Ints k = converted<Ints>(n[g].v);
     const P two_n = bits_as<typename P::Vector>((k + F::bias) << F::mantissa);
     const P q = fma(two_n, r[g] * p[g], two_n - P(1.0));
     const P magnitude = q / (q + P(2.0));
@@ -180,17 +181,21 @@ SLOWSDE_INLINE void tanh_of(Pack<Real, W> (&x)[Chains]) {
 /// y ← y + y(½ − ½x·y²) from the halved exponent: multiplications only, where √ and / would queue for the one
 /// divider. Error ≤ 2 ulp.
 template <class Real, int W>
-SLOWSDE_INLINE Pack<Real, W> rsqrt(Pack<Real, W> x) {
+SLOWSDE_HD SLOWSDE_INLINE Pack<Real, W> rsqrt(Pack<Real, W> x) {
   const Pack<Real, W> in[1] = {x};
   Pack<Real, W> out[1];
   detail::rsqrt(in, out);
   return out[0];
 }
-inline double rsqrt(double x) { return 1 / std::sqrt(x); }
+/// A template, so that it yields to CUDA's own rsqrt where a problem's text sees both.
+template <std::same_as<double> Real>
+SLOWSDE_HD Real rsqrt(Real x) {
+  return 1 / std::sqrt(x);
+}
 
 /// e^x; overflows to ∞, underflows gradually to 0. Error ≤ 1.5 ulp in normal range.
 template <class Real, int W>
-SLOWSDE_INLINE Pack<Real, W> exp(Pack<Real, W> x) {
+SLOWSDE_HD SLOWSDE_INLINE Pack<Real, W> exp(Pack<Real, W> x) {
   using P = Pack<Real, W>;
   using F = detail::Float<Real>;
   using Ints = detail::IntVector<Real, W>;
@@ -201,7 +206,7 @@ SLOWSDE_INLINE Pack<Real, W> exp(Pack<Real, W> x) {
   constexpr auto series = detail::inverse_factorials<F::exp_terms>(0, 1, false);
   const P p = detail::horner(r, series);
   // 2^n in two factors: n reaches beyond the exponents that one normal number can hold.
-  const Ints k = __builtin_convertvector(n.v, Ints);
+  const Ints k = detail::converted<Ints>(n.v);
   const Ints k1 = k >> 1, k2 = k - k1;
   const P two_k1 = detail::bits_as<typename P::Vector>((k1 + F::bias) << F::mantissa);
   const P two_k2 = detail::bits_as<typename P::Vector>((k2 + F::bias) << F::mantissa);
@@ -211,7 +216,7 @@ SLOWSDE_INLINE Pack<Real, W> exp(Pack<Real, W> x) {
 
 /// ln x; −∞ at 0, NaN below. Subnormal x counts as 0. Error ≤ 2 ulp.
 template <class Real, int W>
-SLOWSDE_INLINE Pack<Real, W> log(Pack<Real, W> x) {
+SLOWSDE_HD SLOWSDE_INLINE Pack<Real, W> log(Pack<Real, W> x) {
   using P = Pack<Real, W>;
   constexpr Real infinity = std::numeric_limits<Real>::infinity();
   P result_of[1] = {x};
@@ -227,18 +232,19 @@ SLOWSDE_INLINE Pack<Real, W> log(Pack<Real, W> x) {
 /// sin x and cos x together, for |x| ≤ 10⁵ (beyond, the reduction loses digits). Absolute error ≤ 1.5 ulp
 /// of 1.
 template <class Real, int W>
-SLOWSDE_INLINE void sin_cos(Pack<Real, W> x, Pack<Real, W>& sine, Pack<Real, W>& cosine) {
+SLOWSDE_HD SLOWSDE_INLINE void sin_cos(Pack<Real, W> x, Pack<Real, W>& sine, Pack<Real, W>& cosine) {
   using P = Pack<Real, W>;
   using F = detail::Float<Real>;
   using Ints = detail::IntVector<Real, W>;
   const P n = fma(x, P(0.63661977236758134), P(F::round_magic)) - P(F::round_magic);
-  P r = fma(n, P(-F::half_pi[0]), x);
-  r = fma(n, P(-F::half_pi[1]), r);
-  r = fma(n, P(-F::half_pi[2]), r);
+  constexpr double high = F::half_pi[0], middle = F::half_pi[1], low = F::half_pi[2];
+  P r = fma(n, P(-high), x);
+  r = fma(n, P(-middle), r);
+  r = fma(n, P(-low), r);
   P s_of[1] = {r}, c_of[1];
   detail::sin_cos_reduced(s_of, c_of);
   const P s = s_of[0], c = c_of[0];
-  const Ints q = __builtin_convertvector(n.v, Ints);
+  const Ints q = detail::converted<Ints>(n.v);
   const Mask<Real, W> swapped{(q & 1) != 0};
   const Mask<Real, W> sine_negative{(q & 2) != 0};
   const Mask<Real, W> cosine_negative{((q + 1) & 2) != 0};
@@ -248,13 +254,13 @@ SLOWSDE_INLINE void sin_cos(Pack<Real, W> x, Pack<Real, W>& sine, Pack<Real, W>&
 }
 
 template <class Real, int W>
-SLOWSDE_INLINE Pack<Real, W> sin(Pack<Real, W> x) {
+SLOWSDE_HD SLOWSDE_INLINE Pack<Real, W> sin(Pack<Real, W> x) {
   Pack<Real, W> s, c;
   sin_cos(x, s, c);
   return s;
 }
 template <class Real, int W>
-SLOWSDE_INLINE Pack<Real, W> cos(Pack<Real, W> x) {
+SLOWSDE_HD SLOWSDE_INLINE Pack<Real, W> cos(Pack<Real, W> x) {
   Pack<Real, W> s, c;
   sin_cos(x, s, c);
   return c;
@@ -262,7 +268,7 @@ SLOWSDE_INLINE Pack<Real, W> cos(Pack<Real, W> x) {
 
 /// tanh x = sign(x)·q/(q + 2) with q = e^{2|x|} − 1, computed without cancellation. Error ≤ 3 ulp.
 template <class Real, int W>
-SLOWSDE_INLINE Pack<Real, W> tanh(Pack<Real, W> x) {
+SLOWSDE_HD SLOWSDE_INLINE Pack<Real, W> tanh(Pack<Real, W> x) {
   Pack<Real, W> y[1] = {x};
   detail::tanh_of(y);
   return y[0];
@@ -270,7 +276,7 @@ SLOWSDE_INLINE Pack<Real, W> tanh(Pack<Real, W> x) {
 
 /// x^n by repeated squaring; the exponent is the same in all lanes.
 template <class Real, int W>
-SLOWSDE_INLINE Pack<Real, W> pow(Pack<Real, W> x, int n) {
+SLOWSDE_HD SLOWSDE_INLINE Pack<Real, W> pow(Pack<Real, W> x, int n) {
   Pack<Real, W> result(1.0), base = x;
   for (unsigned m = n < 0 ? 0u - static_cast<unsigned>(n) : static_cast<unsigned>(n); m != 0; m >>= 1) {
     if (m & 1u) result = result * base;

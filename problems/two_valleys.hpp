@@ -38,7 +38,7 @@ struct TwoValleys {
     using std::sqrt;
     const T f1 = sqrt(a1(theta[0])) * theta[1], f2 = sqrt(a2(theta[0])) * theta[2];
     if constexpr (Samples == 2) {
-      f[0] = lookup<T>(is_first, i) * f1 + lookup<T>(is_second, i) * f2;
+      f[0] = share<T>(0, i) * f1 + share<T>(1, i) * f2;
     } else {
       f[0] = f1;
       f[1] = f2;
@@ -56,8 +56,8 @@ struct TwoValleys {
     const Dual<T, 1> root1 = sqrt(a1(x)), root2 = sqrt(a2(x));
     T r1 = root1.v * theta[1], r2 = root2.v * theta[2];
     if constexpr (Samples == 2) {  // the lane's own sample has a residual, the other has none
-      r1 = lookup<T>(is_first, i) * (r1 - eps[0]);
-      r2 = lookup<T>(is_second, i) * (r2 - eps[0]);
+      r1 = share<T>(0, i) * (r1 - eps[0]);
+      r2 = share<T>(1, i) * (r2 - eps[0]);
     } else {
       r1 = r1 - eps[0];
       r2 = r2 - eps[1];
@@ -76,7 +76,13 @@ struct TwoValleys {
   std::vector<double> default_start() const { return {0.5, 0.0, 0.0}; }
 
  private:
-  static constexpr double is_first[2] = {1, 0}, is_second[2] = {0, 1};
+  /// 1 in the lanes whose sample is `valley`, 0 in the others. The table is a local one: a GPU does not see a
+  /// class's.
+  template <class T, class I>
+  SLOWSDE_HD static T share(int valley, const I& i) {
+    const double of_sample[2] = {valley == 0 ? 1.0 : 0.0, valley == 1 ? 1.0 : 0.0};
+    return lookup<T>(of_sample, i);
+  }
 };
 
 }  // namespace slowsde

@@ -19,7 +19,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "slowsde/problems/derivatives.hpp"
+#include "slowsde/problems/gradient.hpp"
 #include "slowsde/sde/steppers.hpp"
 
 namespace slowsde {
