@@ -4,8 +4,8 @@
 
 #include <cstdint>
 
-#include "slowsde/problems/batch_assembly.hpp"
 #include "slowsde/problems/host_device.hpp"
+#include "slowsde/problems/label_flip.hpp"
 #include "slowsde/problems/noise.hpp"
 #include "slowsde/problems/normal_pack.hpp"
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <variant>
 
+#include "slowsde/problems/network.hpp"
+
 namespace slowsde {
 
 MlpLayout make_mlp_layout(const Network& network, LossKind loss, int batch, std::string& why_not) {

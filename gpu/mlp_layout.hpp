@@ -5,11 +5,13 @@
 #include <cstddef>
 #include <string>
 
+#include "slowsde/problems/activation.hpp"
 #include "slowsde/problems/host_device.hpp"
-#include "slowsde/problems/network.hpp"
-#include "slowsde/problems/network_gradient.hpp"
+#include "slowsde/problems/loss_kind.hpp"
 
 namespace slowsde {
+
+class Network;
 
 /// Rows of matrices begin at multiples of four numbers, an odd number of fours apart: four numbers are loaded
 /// at once, and eight threads that load from eight rows in sequence meet all 32 banks.
