@@ -332,6 +332,13 @@ struct UpdateSink {
   Real* state;
   std::int64_t stride;
 
+  SLOWSDE_HD static UpdateSink of(const UpdateNumbers<Real>& numbers, Real* state, std::int64_t stride) {
+    UpdateSink sink{{}, state, stride};
+    static_assert(sizeof sink.c <= sizeof numbers.value);
+    __builtin_memcpy(&sink.c, numbers.value, sizeof sink.c);
+    return sink;
+  }
+
   SLOWSDE_HD void operator()(Real& parameter, Real g, int j) const {
     constexpr int V = Formula::vectors;
     Real s[V > 0 ? V : 1] = {};
@@ -355,10 +362,7 @@ SLOWSDE_HD double mlp_local_steps(const Block& block, const MlpLayout& layout, c
   network.load(start);
   double loss = 0;
   for (std::int64_t h = 0; h < H; ++h) {
-    using Coefficients = typename Formula::template Coefficients<Real>;
-    static_assert(sizeof(Coefficients) <= sizeof(UpdateNumbers<Real>));
-    UpdateSink<Formula, Real> sink{{}, state, stride};
-    __builtin_memcpy(&sink.c, numbers[h].value, sizeof(Coefficients));
+    const auto sink = UpdateSink<Formula, Real>::of(numbers[h], state, stride);
     network.step(k + static_cast<std::uint64_t>(h), loss, sink);
   }
   network.store(end);

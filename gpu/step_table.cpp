@@ -1,7 +1,5 @@
 #include "slowsde/gpu/step_table.hpp"
 
-#include <stdexcept>
-
 namespace slowsde {
 
 StepTable::StepTable(const NetworkTask& task, std::uint64_t replica, const WorkerShare& share)

@@ -13,8 +13,7 @@ namespace slowsde {
 
 class StepTable {
  public:
-  /// For the workers of `share`. Throws std::invalid_argument as EpochSampler and BatchRecipe::check do, and
-  /// for augmented samples, which the device does not make.
+  /// For the workers of `share`. Throws std::invalid_argument as EpochSampler and BatchRecipe::check do.
   StepTable(const NetworkTask& task, std::uint64_t replica, const WorkerShare& share);
 
   /// The source of the task's batches, without its pointers.

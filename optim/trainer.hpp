@@ -101,6 +101,7 @@ class Trainer {
   virtual ~Trainer() = default;
 
   bool finished() const { return state_.step >= params_.total_steps; }
+  std::int64_t steps_taken() const { return state_.step; }
   /// The steps of the next round, 0 when there is none.
   std::int64_t next_steps() const;
 

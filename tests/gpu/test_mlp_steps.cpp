@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "slowsde/gpu/step_table.hpp"
+#include "slowsde/gpu/with_formula.hpp"
 #include "tests/gpu/network_cases.hpp"
 
 using namespace slowsde;
@@ -75,22 +76,7 @@ class LoopTrainer final : public Trainer<Real> {
         loss += mlp_local_steps<Formula, Real>(block_, layout_, source_, worker, k, H, numbers.data(),
                                                state.theta.data(), buffers, d, end, memory);
       };
-      switch (params.update->formula()) {
-        case UpdateFormula::sgd:
-          steps(SgdFormula{});
-          break;
-        case UpdateFormula::heavy_ball:
-          steps(HeavyBallFormula{});
-          break;
-        case UpdateFormula::nesterov:
-          steps(NesterovFormula{});
-          break;
-        case UpdateFormula::adamw:
-          steps(AdamWFormula{});
-          break;
-        case UpdateFormula::other:
-          FAIL("no formula");
-      }
+      with_formula(params.update->formula(), steps);
     }
     average();
     return loss;
