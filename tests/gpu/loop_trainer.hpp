@@ -21,7 +21,7 @@ namespace slowsde::test {
 /// What a wrong kernel has wrong.
 struct Mutation {
   std::string name;
-  std::function<void(MlpLayout&, BatchSource&)> change;
+  std::function<void(MlpLayout&, BatchSource&)> change = {};
   double rate = 1;
 };
 
@@ -176,7 +176,7 @@ inline std::vector<Mutation> common_mutations() {
                }},
           {.name = "the slope of another activation",
            .change = [](MlpLayout& layout, BatchSource&) { layout.activation = Activation::relu; }},
-          {.name = "a rate that is 1 % too large", .change = {}, .rate = 1.01}};
+          {.name = "a rate that is 1 % too large", .rate = 1.01}};
 }
 
 }  // namespace slowsde::test
