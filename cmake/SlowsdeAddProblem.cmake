@@ -3,7 +3,8 @@
 # Builds a program `slowsde` in the project's build directory that has all of slowsde's commands and, beside the
 # library's problems, NAME: the struct of HEADER (a path relative to the calling CMakeLists.txt). The struct is called
 # NAME too unless STRUCT says otherwise. Several calls in one project add to one program, whose target is
-# slowsde_with_problems.
+# slowsde_with_problems. Where slowsde has CUDA and the project a CUDA compiler, the kernels of NAME's iterates are
+# compiled too, from the same header: its member functions are then marked SLOWSDE_HD.
 function(slowsde_add_problem name header)
   cmake_parse_arguments(PARSE_ARGV 2 argument "" "STRUCT" "")
   if(argument_UNPARSED_ARGUMENTS)
@@ -45,7 +46,17 @@ function(slowsde_add_problem name header)
       target_compile_options(slowsde_with_problems PRIVATE -O3 -DNDEBUG)
     endif()
   endif()
+  set(arguments "registry, \"${name}\"")
+  if(TARGET slowsde::slowsde_gpu AND CMAKE_CUDA_COMPILER_LOADED)
+    set(kernels ${CMAKE_BINARY_DIR}/slowsde_with_problems/${name}_kernels.cu)
+    file(CONFIGURE OUTPUT ${kernels} @ONLY CONTENT
+         "#include \"@path@\"\n#include \"slowsde/gpu/iterate_kernels.cuh\"\n\nSLOWSDE_ITERATE_KERNELS(@argument_STRUCT@);\n")
+    target_sources(slowsde_with_problems PRIVATE ${kernels})
+    set_target_properties(slowsde_with_problems PROPERTIES CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON
+                                                           LINKER_LANGUAGE CXX)
+    string(APPEND arguments ", \"a problem of the user's\", {}, slowsde::kernels_of<${argument_STRUCT}>()")
+  endif()
   set_property(TARGET slowsde_with_problems APPEND PROPERTY SLOWSDE_INCLUDES "#include \"${path}\"")
   set_property(TARGET slowsde_with_problems APPEND PROPERTY
-               SLOWSDE_REGISTRATIONS "slowsde::add_problem<${argument_STRUCT}>(registry, \"${name}\")")
+               SLOWSDE_REGISTRATIONS "slowsde::add_problem<${argument_STRUCT}>(${arguments})")
 endfunction()

@@ -1,14 +1,8 @@
 # CUDA kernels: gpu/*.cu make the library slowsde_gpu, which the library and the program then need.
-if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
-  find_program(CMAKE_CUDA_COMPILER nvcc HINTS /usr/local/cuda/bin DOC "CUDA compiler")
-endif()
 set(CMAKE_CUDA_ARCHITECTURES 90 CACHE STRING "GPU architectures to compile for")
-# The runtime comes as a link dependency of its own, so that a C++ linker can link the static library too.
-set(CMAKE_CUDA_RUNTIME_LIBRARY None)
-enable_language(CUDA)
-if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know that nvcc 12 has C++20
-  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
-  set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+include(SlowsdeCudaLanguage)
+if(NOT CMAKE_CUDA_COMPILER)
+  message(FATAL_ERROR "SLOWSDE_CUDA needs nvcc of CUDA 12 or newer (CMAKE_CUDA_COMPILER)")
 endif()
 find_package(CUDAToolkit 12 REQUIRED)
 

@@ -40,7 +40,7 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/package/slowsdeConfigVers
                                  COMPATIBILITY SameMinorVersion)
 install(EXPORT slowsdeTargets NAMESPACE slowsde:: DESTINATION ${package_dir})
 install(FILES ${PROJECT_BINARY_DIR}/package/slowsdeConfig.cmake ${PROJECT_BINARY_DIR}/package/slowsdeConfigVersion.cmake
-              cmake/SlowsdeAddProblem.cmake
+              cmake/SlowsdeAddProblem.cmake cmake/SlowsdeCudaLanguage.cmake
         DESTINATION ${package_dir})
 
 set(SLOWSDE_BUILD_ONLY_PACKAGES CLI11)
@@ -49,4 +49,5 @@ configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/slowsdeConfig.cmake.in
 configure_file(${PROJECT_BINARY_DIR}/package/slowsdeConfigVersion.cmake ${PROJECT_BINARY_DIR}/slowsdeConfigVersion.cmake
                COPYONLY)
 configure_file(cmake/SlowsdeAddProblem.cmake ${PROJECT_BINARY_DIR}/SlowsdeAddProblem.cmake COPYONLY)
+configure_file(cmake/SlowsdeCudaLanguage.cmake ${PROJECT_BINARY_DIR}/SlowsdeCudaLanguage.cmake COPYONLY)
 export(EXPORT slowsdeTargets NAMESPACE slowsde:: FILE ${PROJECT_BINARY_DIR}/slowsdeTargets.cmake)

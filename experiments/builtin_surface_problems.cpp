@@ -9,19 +9,23 @@
 namespace slowsde {
 
 void add_surface_problems(Registry& registry) {
-  add_problem<Circle>(registry, "circle", "unit circle; noise of correlation c between normal and tangent",
-                      [](ConfigTable& table) {
-                        Circle circle;
-                        circle.correlation = table.get<double>("correlation", circle.correlation);
-                        circle.check();
-                        return circle;
-                      });
-  add_problem<Sphere<3>>(registry, "sphere", "L = (|x|^2 - 1)^2/4 in three dimensions, isotropic noise",
-                         [](ConfigTable& table) {
-                           Sphere<3> sphere;
-                           sphere.noise = table.at_least<double>("noise", 0, sphere.noise);
-                           return sphere;
-                         });
+  add_problem<Circle>(
+      registry, "circle", "unit circle; noise of correlation c between normal and tangent",
+      [](ConfigTable& table) {
+        Circle circle;
+        circle.correlation = table.get<double>("correlation", circle.correlation);
+        circle.check();
+        return circle;
+      },
+      kernels_of<Circle>());
+  add_problem<Sphere<3>>(
+      registry, "sphere", "L = (|x|^2 - 1)^2/4 in three dimensions, isotropic noise",
+      [](ConfigTable& table) {
+        Sphere<3> sphere;
+        sphere.noise = table.at_least<double>("noise", 0, sphere.noise);
+        return sphere;
+      },
+      kernels_of<Sphere<3>>());
   add_problem<Ellipsoid<2>>(
       registry, "ellipsoid", "L = (x'Ax - 1)^2/4 with anisotropic noise, in the plane",
       [](ConfigTable& table) {
@@ -36,7 +40,8 @@ void add_surface_problems(Registry& registry) {
         return table.checked("covariance", [&] {
           return Ellipsoid<2>({a[0], a[1]}, {sigma[0], sigma[1], sigma[2], sigma[3]});
         });
-      });
+      },
+      kernels_of<Ellipsoid<2>>());
 }
 
 }  // namespace slowsde

@@ -28,22 +28,26 @@ TwoValleys<Samples> read_two_valleys(ConfigTable& table) {
 }  // namespace
 
 void add_valley_problems(Registry& registry) {
-  add_problem<Valley>(registry, "valley", "f = sqrt(1+x^2) y: the smallest problem with a slow drift");
+  add_problem<Valley>(registry, "valley", "f = sqrt(1+x^2) y: the smallest problem with a slow drift", {},
+                      kernels_of<Valley>());
   add_problem<UserValley<SineSteepness>>(
       registry, "sine-valley", "f = sqrt(a(x)) y with a = mean + amplitude sin x",
-      [](ConfigTable& table) { return UserValley<SineSteepness>(read_sine(table, "", {})); });
+      [](ConfigTable& table) { return UserValley<SineSteepness>(read_sine(table, "", {})); },
+      kernels_of<UserValley<SineSteepness>>());
   add_problem<UserValley<QuadraticSteepness>>(
-      registry, "quadratic-valley", "f = sqrt(a(x)) y with a = base + curvature x^2", [](ConfigTable& table) {
+      registry, "quadratic-valley", "f = sqrt(a(x)) y with a = base + curvature x^2",
+      [](ConfigTable& table) {
         QuadraticSteepness a;
         a.base = table.get<double>("base", a.base);
         a.curvature = table.get<double>("curvature", a.curvature);
         return UserValley<QuadraticSteepness>(a);
-      });
+      },
+      kernels_of<UserValley<QuadraticSteepness>>());
   add_problem<TwoValleys<2>>(registry, "two-valleys",
                              "two eigenvalues whose sum is constant: two samples, one output",
-                             read_two_valleys<2>);
+                             read_two_valleys<2>, kernels_of<TwoValleys<2>>());
   add_problem<TwoValleys<1>>(registry, "two-valleys-outputs", "the same with one sample of two outputs",
-                             read_two_valleys<1>);
+                             read_two_valleys<1>, kernels_of<TwoValleys<1>>());
   add_problem<CurvedValley<>>(
       registry, "curved-valley", "L = a(x)(y - b(x))^2/2 with a constant full covariance",
       [](ConfigTable& table) {
@@ -52,7 +56,8 @@ void add_valley_problems(Registry& registry) {
         return table.checked("covariance", [&] {
           return CurvedValley<>(std::array<double, 4>{sigma[0], sigma[1], sigma[2], sigma[3]});
         });
-      });
+      },
+      kernels_of<CurvedValley<>>());
 }
 
 }  // namespace slowsde

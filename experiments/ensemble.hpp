@@ -14,6 +14,7 @@ class EnsembleExperiment final : public Experiment {
   std::string_view summary() const override {
     return "iterates beside their SDE models on one slow-time axis";
   }
+  bool runs_on(Backend) const override { return true; }
   Result run(ConfigTable& config, RunContext& context) const override;
   Estimate estimate(ConfigTable& config, const RunContext& context) const override;
 };

@@ -4,15 +4,19 @@
 #include <array>
 #include <chrono>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "slowsde/experiments/algorithm_config.hpp"
 #include "slowsde/experiments/ensemble_models.hpp"
+#include "slowsde/experiments/errors.hpp"
 #include "slowsde/experiments/json.hpp"
 #include "slowsde/experiments/problem_entry.hpp"
 #include "slowsde/experiments/progress.hpp"
@@ -125,12 +129,25 @@ bool has_diverged(const double* state, std::size_t d, double bound) {
   return !std::all_of(state, state + d, [&](double x) { return std::abs(x) <= bound; });
 }
 
+/// Components larger than this have diverged.
+double divergence_bound(const EnsemblePlan& plan) {
+  double bound = 1;
+  for (const double x : plan.start) bound = std::max(bound, std::abs(x));
+  return 1e6 * bound;
+}
+
+/// Batches that are run together, after something is done for them.
+struct Segments {
+  std::size_t batches = std::numeric_limits<std::size_t>::max();
+  std::function<void(std::size_t first, std::size_t count)> prepare = [](std::size_t, std::size_t) {};
+};
+
 /// Runs `batches` independent pieces, each of which records `width` replicas at every point, and reduces them
 /// in order. simulate(batch, record) must depend on nothing but the batch.
 template <class Simulate>
 void reduce(EnsembleSeries& series, const EnsemblePlan& plan, RunContext& context, int threads,
             std::size_t batches, int width, int replicas, double work_per_batch, bool project,
-            Simulate simulate) {
+            Simulate simulate, const Segments& segments = {}) {
   const std::size_t P = series.points.size(), M = plan.run.observables.size();
   const int kept = series.deterministic ? 0 : plan.run.samples;
   struct Slot {
@@ -143,9 +160,7 @@ void reduce(EnsembleSeries& series, const EnsemblePlan& plan, RunContext& contex
   std::vector<Slot> slots(batches);
   series.samples.assign(M * static_cast<std::size_t>(kept), nan);
   const auto d = static_cast<std::size_t>(plan.problem->dim());
-  double bound = 1;
-  for (const double x : plan.start) bound = std::max(bound, std::abs(x));
-  bound *= 1e6;
+  const double bound = divergence_bound(plan);
 
   const auto run_batch = [&](std::size_t batch) {
     Slot& slot = slots[batch];
@@ -193,10 +208,13 @@ void reduce(EnsembleSeries& series, const EnsemblePlan& plan, RunContext& contex
     context.progress.add(work_per_batch);
   };
   const auto chunk = static_cast<std::size_t>(plan.run.chunk);
-  parallel_for(threads, (batches + chunk - 1) / chunk, [&](std::size_t index) {
-    for (std::size_t batch = index * chunk; batch < std::min(batches, (index + 1) * chunk); ++batch)
-      run_batch(batch);
-  });
+  for (std::size_t first = 0; first < batches; first += std::min(segments.batches, batches - first)) {
+    const std::size_t count = std::min(segments.batches, batches - first);
+    segments.prepare(first, count);
+    parallel_for(threads, (count + chunk - 1) / chunk, [&](std::size_t index) {
+      for (std::size_t j = index * chunk; j < std::min(count, (index + 1) * chunk); ++j) run_batch(first + j);
+    });
+  }
 
   series.cells.resize(P * M);
   series.distance.assign(P, 0);
@@ -236,6 +254,64 @@ IterateRun iterate_run(const EnsemblePlan& plan, const AlgorithmConfig& config, 
           .single_precision = plan.run.single_precision};
 }
 
+IterateEnsemble device_ensemble(const IterateRun& run) {
+  return {.algorithm = run.algorithm,
+          .source = run.source,
+          .points = run.points,
+          .start = run.start,
+          .single_precision = run.single_precision};
+}
+
+/// The observables and Φ as the device forms them; nothing where it does not.
+std::optional<IterateReduction> device_reduction(const EnsemblePlan& plan) {
+  IterateReduction reduction;
+  for (const std::string& name : plan.run.observables) {
+    reduction.observables.emplace_back();
+    if (!read_lane_observable(name, reduction.observables.back())) return std::nullopt;
+  }
+  reduction.project = plan.run.project;
+  reduction.bound = divergence_bound(plan);
+  reduction.samples = static_cast<std::uint64_t>(plan.run.samples);
+  if (!plan.problem->kernels()->reduces(reduction)) return std::nullopt;
+  return reduction;
+}
+
+/// Throws BackendError where a GPU is asked for what it does not run.
+void check_device(const EnsemblePlan& plan, const RunContext& context) {
+  const IterateKernels* kernels = plan.problem->kernels();
+  if (kernels == nullptr)
+    throw BackendError(
+        "--backend cuda: this problem has no kernels: they need a dimension known at compile time, at most "
+        "8, "
+        "and slowsde_add_problem");
+  for (const AlgorithmConfig& config : plan.iterates) {
+    try {
+      kernels->check(device_ensemble(iterate_run(plan, config, context.seed, {})));
+    } catch (const std::invalid_argument& e) {
+      throw BackendError("--backend cuda: " + config.name + ": " + e.what());
+    }
+  }
+}
+
+/// Batches whose states at all points the host holds at a time: 256 MB, a whole number of them.
+std::size_t batches_per_segment(const EnsemblePlan& plan, int width) {
+  const double of_batch = sizeof(double) * width * plan.run.outputs * plan.problem->dim();
+  return static_cast<std::size_t>(std::max(1.0, 256e6 / of_batch));
+}
+
+void reduce_on_device(EnsembleSeries& series, const EnsemblePlan& plan, const IterateRun& run,
+                      const IterateReduction& reduction, double work_per_replica, RunContext& context) {
+  const auto replicas = static_cast<std::uint64_t>(plan.run.replicas);
+  ReducedEnsemble reduced = plan.problem->kernels()->reduce(
+      device_ensemble(run), replicas, reduction,
+      [&](std::uint64_t done) { context.progress.add(work_per_replica * static_cast<double>(done)); });
+  series.cells = std::move(reduced.cells);
+  series.distance = std::move(reduced.distance);
+  series.samples = std::move(reduced.samples);
+  for (const std::uint64_t diverged : reduced.diverged) series.replicas.push_back(replicas - diverged);
+  series.diverged = std::move(reduced.diverged);
+}
+
 EnsembleSeries run_iterates(const EnsemblePlan& plan, const AlgorithmConfig& config, RunContext& context) {
   EnsembleSeries series;
   series.name = config.name;
@@ -245,12 +321,38 @@ EnsembleSeries run_iterates(const EnsemblePlan& plan, const AlgorithmConfig& con
   const auto batches = static_cast<std::size_t>((plan.run.replicas + width - 1) / width);
   check_address(static_cast<std::uint64_t>(plan.run.replicas),
                 static_cast<std::uint64_t>(run.algorithm.workers));
-  reduce(series, plan, context, context.threads, batches, width, plan.run.replicas,
-         iterate_work(plan, config) * width, plan.run.project,
-         [&](std::size_t batch, const RecordStates& record) {
-           plan.problem->simulate(run, batch * static_cast<std::uint64_t>(width), record);
-           return DistanceToManifold{};
-         });
+  const double work = iterate_work(plan, config);
+  if (context.backend == Backend::cpu) {
+    reduce(series, plan, context, context.threads, batches, width, plan.run.replicas, work * width,
+           plan.run.project, [&](std::size_t batch, const RecordStates& record) {
+             plan.problem->simulate(run, batch * static_cast<std::uint64_t>(width), record);
+             return DistanceToManifold{};
+           });
+  } else if (const auto reduction = device_reduction(plan)) {
+    reduce_on_device(series, plan, run, *reduction,
+                     work * width * static_cast<double>(batches) / plan.run.replicas, context);
+  } else {
+    // The states come to the host, where Φ and the observables are what they are without a GPU.
+    std::vector<double> states;  // (points × replicas of the segment × d)
+    std::size_t segment_first = 0, segment_replicas = 0;
+    const auto d = static_cast<std::size_t>(plan.problem->dim()), w = static_cast<std::size_t>(width);
+    const auto replicas = static_cast<std::size_t>(plan.run.replicas);
+    const auto fetch = [&](std::size_t first, std::size_t count) {
+      segment_first = first;
+      segment_replicas = std::min(count * w, replicas - first * w);
+      plan.problem->kernels()->simulate(device_ensemble(run), first * w, segment_replicas, states);
+    };
+    reduce(series, plan, context, context.threads, batches, width, plan.run.replicas, work * width,
+           plan.run.project,
+           [&](std::size_t batch, const RecordStates& record) {
+             const std::size_t first = (batch - segment_first) * w;
+             const auto count = static_cast<int>(std::min(w, segment_replicas - first));
+             for (std::size_t p = 0; p < series.points.size(); ++p)
+               record(static_cast<int>(p), count, states.data() + (p * segment_replicas + first) * d);
+             return DistanceToManifold{};
+           },
+           {batches_per_segment(plan, width), fetch});
+  }
   return series;
 }
 
@@ -586,10 +688,37 @@ double measured_seconds(EnsemblePlan& plan, const RunContext& context) {
   return seconds;
 }
 
+/// What a GPU takes, and where the moments are formed.
+void add_device_estimate(const EnsemblePlan& plan, const RunContext& context, Estimate& estimate) {
+  const IterateKernels& kernels = *plan.problem->kernels();
+  const bool on_device = device_reduction(plan).has_value();
+  double device_bytes = 0;
+  for (const AlgorithmConfig& config : plan.iterates) {
+    const auto points = record_points(config.algorithm, plan.run.times, config.slow_time_per_step);
+    const IterateRun run = iterate_run(plan, config, context.seed, points);
+    const std::size_t segment =
+        batches_per_segment(plan, run.width()) * static_cast<std::size_t>(run.width());
+    const std::uint64_t at_once = on_device ? largest_device_chunk : segment;
+    device_bytes = std::max(
+        device_bytes,
+        kernels.bytes(device_ensemble(run),
+                      std::min<std::uint64_t>(at_once, static_cast<std::uint64_t>(plan.run.replicas))));
+    if (!on_device) estimate.bytes = std::max(estimate.bytes, 256e6);
+  }
+  estimate.notes.push_back("device memory: about " + short_number(1e-6 * device_bytes) + " MB");
+  estimate.notes.push_back(on_device
+                               ? "moments are formed on the device; models run on the CPU"
+                               : "the states come to the CPU, which forms the moments and runs the models");
+}
+
 }  // namespace
 
 Estimate estimate_plan(EnsemblePlan plan, const RunContext& context) {
   Estimate estimate;
+  if (context.backend == Backend::cuda) {
+    check_device(plan, context);
+    add_device_estimate(plan, context, estimate);
+  }
   const int width = plan.run.single_precision ? native_width<float> : native_width<double>;
   const double P = plan.run.outputs, M = static_cast<double>(plan.run.observables.size());
   const auto add = [&](double work, double batches) {
@@ -609,7 +738,8 @@ Estimate estimate_plan(EnsemblePlan plan, const RunContext& context) {
   for (const AlgorithmConfig& iterates : plan.iterates)
     workers = std::max(workers, static_cast<double>(iterates.algorithm.workers));
   estimate.bytes += context.threads * (3 * workers + 4) * plan.problem->dim() * width * sizeof(double);
-  if (context.measure) estimate.seconds = measured_seconds(plan, context) / context.threads;
+  if (context.measure && context.backend == Backend::cpu)
+    estimate.seconds = measured_seconds(plan, context) / context.threads;
   return estimate;
 }
 

@@ -6,8 +6,10 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "slowsde/gpu/iterate_ensemble.hpp"
 #include "slowsde/optim/local_sgd.hpp"
 #include "slowsde/sde/second_moment.hpp"
 #include "slowsde/sde/slow_sde.hpp"
@@ -141,6 +143,13 @@ class ExperimentProblem {
   /// NaN where the problem has no residual space.
   virtual double feedback_ratio(const std::vector<double>& theta, const SecondMoment& moment,
                                 const Round& round) const = 0;
+
+  /// What runs the iterates on a GPU; null where there is nothing that does.
+  const IterateKernels* kernels() const { return kernels_.get(); }
+  void set_kernels(std::unique_ptr<IterateKernels> kernels) { kernels_ = std::move(kernels); }
+
+ private:
+  std::unique_ptr<IterateKernels> kernels_;
 };
 
 }  // namespace slowsde

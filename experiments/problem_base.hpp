@@ -3,15 +3,14 @@
 #pragma once
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <stdexcept>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "slowsde/experiments/experiment_problem.hpp"
 #include "slowsde/experiments/nearest.hpp"
+#include "slowsde/gpu/lane_observable.hpp"
 
 namespace slowsde {
 
@@ -55,7 +54,7 @@ class ProblemBase : public ExperimentProblem {
 
   void check_observables(const std::vector<std::string>& names) const override {
     for (const std::string& name : names) {
-      const int j = std::max(component(name, "x"), component(name, "log_x"));
+      const int j = std::max(observable_component(name, "x"), observable_component(name, "log_x"));
       if (j >= dim())
         throw std::invalid_argument("'" + name + "' does not exist, the problem has " +
                                     std::to_string(dim()) + " components");
@@ -73,7 +72,7 @@ class ProblemBase : public ExperimentProblem {
   void observe(const double* theta, const std::vector<std::string>& names, double* out) const override {
     for (std::size_t m = 0; m < names.size(); ++m) {
       const std::string& name = names[m];
-      const int j = component(name, "x"), log_j = component(name, "log_x");
+      const int j = observable_component(name, "x"), log_j = observable_component(name, "log_x");
       if (j >= 0)
         out[m] = theta[j];
       else if (log_j >= 0)
@@ -94,8 +93,8 @@ class ProblemBase : public ExperimentProblem {
  protected:
   /// Adds an observable of this problem alone. Throws std::invalid_argument if its name is taken.
   void offer(OwnObservable observable) {
-    if (own(observable.name) != nullptr || component(observable.name, "x") >= 0 ||
-        component(observable.name, "log_x") >= 0)
+    if (own(observable.name) != nullptr || observable_component(observable.name, "x") >= 0 ||
+        observable_component(observable.name, "log_x") >= 0)
       throw std::invalid_argument("there are two observables named '" + observable.name + "'");
     for (const std::string& word : words())
       if (word == observable.name)
@@ -143,15 +142,6 @@ class ProblemBase : public ExperimentProblem {
         if (!(std::abs(f[c] - y[c]) <= largest)) largest = std::abs(f[c] - y[c]);
     }
     return largest;
-  }
-
-  /// j of a prefix and the number j, −1 for another name.
-  static int component(const std::string& name, std::string_view prefix) {
-    if (name.size() <= prefix.size() || name.compare(0, prefix.size(), prefix) != 0) return -1;
-    int j = -1;
-    const auto end = name.data() + name.size();
-    const auto parsed = std::from_chars(name.data() + prefix.size(), end, j);
-    return parsed.ec == std::errc() && parsed.ptr == end && j >= 0 ? j : -1;
   }
 
   template <class Real>

@@ -27,12 +27,13 @@ struct ProblemEntry {
 };
 
 /// Adds a problem whose parameters `make` reads from the table [problem]; without `make` a
-/// default-constructed P.
+/// default-constructed P. `kernels` makes what runs its iterates on a GPU: kernels_of<P>() where a .cu file
+/// compiles them, as slowsde_add_problem does.
 template <Problem P>
 void add_problem(Registry& registry, std::string name, std::string summary = "a problem of the user's",
-                 std::function<P(ConfigTable&)> make = {}) {
+                 std::function<P(ConfigTable&)> make = {}, KernelFactory<P> kernels = {}) {
   auto entry = std::make_shared<ProblemEntry>();
-  entry->make = [make](ConfigTable& table) -> std::unique_ptr<ExperimentProblem> {
+  entry->make = [make, kernels](ConfigTable& table) -> std::unique_ptr<ExperimentProblem> {
     const auto construct = [&]() -> P {
       if (make) return make(table);
       if constexpr (std::is_default_constructible_v<P>)
@@ -40,10 +41,15 @@ void add_problem(Registry& registry, std::string name, std::string summary = "a 
       else
         throw std::invalid_argument("this problem needs parameters");
     };
+    P problem = construct();
+    std::unique_ptr<IterateKernels> threads = kernels ? kernels(problem) : nullptr;
+    std::unique_ptr<ExperimentProblem> result;
     if constexpr (static_dimension<P>() >= 1 && static_dimension<P>() <= 8)
-      return std::make_unique<SmallProblem<P>>(construct());
+      result = std::make_unique<SmallProblem<P>>(std::move(problem));
     else
-      return std::make_unique<LargeProblem<P>>(construct());
+      result = std::make_unique<LargeProblem<P>>(std::move(problem));
+    result->set_kernels(std::move(threads));
+    return result;
   };
   registry.problems.add(std::move(name), std::move(summary), std::move(entry));
 }

@@ -9,29 +9,13 @@
 
 #include "slowsde/experiments/benchmark_window.hpp"
 #include "slowsde/experiments/benchmarks.hpp"
-#include "slowsde/sde/psi.hpp"
 #include "slowsde/sde/sde_ensemble.hpp"
+#include "slowsde/sde/valley_slow_sde.hpp"
 
 namespace slowsde {
 namespace {
 
 constexpr int paths = 100000, steps = 1000, rounds = 3;
-
-/// dx = −½x(1 + 7ψ(2(1 + x²)))dt + 0.3 dW: the slow SDE of Local SGD on the valley, with constant noise.
-struct ValleySlowSde {
-  static constexpr NoiseClass noise = NoiseClass::additive;
-  static constexpr Calculus calculus = Calculus::ito;
-  int dim() const { return 1; }
-  int noise_dim() const { return 1; }
-  template <class T>
-  void drift(const T* x, double, T* out) const {
-    out[0] = -0.5 * x[0] * (1.0 + 7.0 * psi(2.0 * (1.0 + x[0] * x[0])));
-  }
-  template <class T>
-  void diffusion(const T*, double, T* S) const {
-    S[0] = T(0.3);
-  }
-};
 
 template <class T>
 Moments simulate(int threads) {

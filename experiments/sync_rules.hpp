@@ -25,6 +25,7 @@ class SyncRulesExperiment final : public Experiment {
   std::string_view summary() const override {
     return "synchronization rules at one budget of steps, measured, predicted and compared in pairs";
   }
+  bool runs_on(Backend) const override { return true; }
   Result run(ConfigTable& config, RunContext& context) const override;
   Estimate estimate(ConfigTable& config, const RunContext& context) const override;
 };

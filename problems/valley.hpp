@@ -38,7 +38,7 @@ struct Valley {
 
   /// Φ: the flow conserves sign(x) and q = ln|x| + x²/2 − y²/2, so Φ(x, y) = (ξ, 0) with ln|ξ| + ξ²/2 = q.
   template <class T>
-  void phi(const T* theta, T* out) const {
+  SLOWSDE_HD void phi(const T* theta, T* out) const {
     using std::exp;
     using std::log;
     using std::sqrt;

@@ -54,6 +54,8 @@ class NormalRow {
   T numbers_[run];
 };
 
+#if SLOWSDE_VECTORS
+
 template <>
 class NormalRow<double> {
  public:
@@ -91,6 +93,8 @@ class NormalRow<double> {
   std::uint64_t held_ = ~std::uint64_t{0};
   double numbers_[run];
 };
+
+#endif
 
 /// The Brownian motion W ∈ R^m of one trajectory (T = double) or of a pack of them, for each of `workers`
 /// copies of the SDE, seen on a grid of steps. With `refinement` r an increment is the sum of the r finer

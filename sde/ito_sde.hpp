@@ -25,6 +25,8 @@
 #include <concepts>
 #include <cstddef>
 
+#include "slowsde/problems/host_device.hpp"
+
 namespace slowsde {
 
 /// What is known of the diffusion matrix S(x, t), (d × m).
@@ -58,7 +60,7 @@ inline constexpr bool has_one_calculus = S::noise == NoiseClass::none || S::nois
 
 /// m, the number of Brownian motions.
 template <class S>
-int noise_dimension(const S& sde) {
+SLOWSDE_HD int noise_dimension(const S& sde) {
   if constexpr (S::noise == NoiseClass::none)
     return 0;
   else
@@ -67,7 +69,7 @@ int noise_dimension(const S& sde) {
 
 /// Scalars that `diffusion` writes.
 template <class S>
-std::size_t diffusion_size(const S& sde) {
+SLOWSDE_HD std::size_t diffusion_size(const S& sde) {
   const auto d = static_cast<std::size_t>(sde.dim());
   if constexpr (S::noise == NoiseClass::diagonal)
     return d;

@@ -10,6 +10,8 @@
 #include <span>
 #include <vector>
 
+#include "slowsde/problems/host_device.hpp"
+
 namespace slowsde {
 
 /// Count, mean and sum of squared deviations of a sample, updated by Welford's recursion. The bits depend on
@@ -20,7 +22,7 @@ struct Moments {
   double mean = 0;
   double squares = 0;  ///< Σ (x − mean)²
 
-  void add(double x) {
+  SLOWSDE_HD void add(double x) {
     if (!std::isfinite(x)) {
       ++diverged;
       return;
@@ -32,7 +34,7 @@ struct Moments {
   }
 
   /// The moments of both samples together (Chan, Golub & LeVeque 1983).
-  void merge(const Moments& other) {
+  SLOWSDE_HD void merge(const Moments& other) {
     diverged += other.diverged;
     if (other.count == 0) return;
     const double n = static_cast<double>(count), m = static_cast<double>(other.count);

@@ -31,7 +31,7 @@ namespace detail {
 
 /// x += S·dW for the diffusion as it is stored: (d) when diagonal, (d × m) otherwise.
 template <class S, class T>
-SLOWSDE_INLINE void add_diffusion(const S& sde, const T* B, const T* dW, T* x) {
+SLOWSDE_HD SLOWSDE_INLINE void add_diffusion(const S& sde, const T* B, const T* dW, T* x) {
   const int d = sde.dim();
   if constexpr (S::noise == NoiseClass::diagonal) {
     for (int i = 0; i < d; ++i) x[i] = x[i] + B[i] * dW[i];
@@ -44,12 +44,12 @@ SLOWSDE_INLINE void add_diffusion(const S& sde, const T* B, const T* dW, T* x) {
 
 /// S(x, t), nothing where there is no noise.
 template <class S, class T>
-SLOWSDE_INLINE void diffusion(const S& sde, const T* x, double t, T* B) {
+SLOWSDE_HD SLOWSDE_INLINE void diffusion(const S& sde, const T* x, double t, T* B) {
   if constexpr (S::noise != NoiseClass::none) sde.diffusion(x, t, B);
 }
 
 template <class S, class T, class Noise>
-SLOWSDE_INLINE void increments(const S&, Noise& noise, const TimeStep& step, T* dW) {
+SLOWSDE_HD SLOWSDE_INLINE void increments(const S&, Noise& noise, const TimeStep& step, T* dW) {
   if constexpr (S::noise != NoiseClass::none) noise.increments(step.k, step.dt, dW);
 }
 
@@ -66,7 +66,8 @@ struct EulerMaruyama {
   }
 
   template <class S, class T, class Noise>
-  SLOWSDE_INLINE void do_step(const S& sde, T* x, const TimeStep& step, Noise& noise, T* workspace) const {
+  SLOWSDE_HD SLOWSDE_INLINE void do_step(const S& sde, T* x, const TimeStep& step, Noise& noise,
+                                         T* workspace) const {
     const int d = sde.dim();
     T* a = workspace;
     T* B = a + d;
@@ -91,7 +92,8 @@ struct Heun {
   }
 
   template <class S, class T, class Noise>
-  SLOWSDE_INLINE void do_step(const S& sde, T* x, const TimeStep& step, Noise& noise, T* workspace) const {
+  SLOWSDE_HD SLOWSDE_INLINE void do_step(const S& sde, T* x, const TimeStep& step, Noise& noise,
+                                         T* workspace) const {
     const int d = sde.dim();
     const std::size_t size = diffusion_size(sde);
     T* a = workspace;
@@ -128,7 +130,8 @@ struct Milstein {
   }
 
   template <class S, class T, class Noise>
-  SLOWSDE_INLINE void do_step(const S& sde, T* x, const TimeStep& step, Noise& noise, T* workspace) const {
+  SLOWSDE_HD SLOWSDE_INLINE void do_step(const S& sde, T* x, const TimeStep& step, Noise& noise,
+                                         T* workspace) const {
     if constexpr (has_one_calculus<S>) {  // b does not depend on x: the correction vanishes
       EulerMaruyama{}.do_step(sde, x, step, noise, workspace);
     } else {
@@ -173,7 +176,8 @@ struct PlatenWeak2 {
   }
 
   template <class S, class T, class Noise>
-  SLOWSDE_INLINE void do_step(const S& sde, T* x, const TimeStep& step, Noise& noise, T* workspace) const {
+  SLOWSDE_HD SLOWSDE_INLINE void do_step(const S& sde, T* x, const TimeStep& step, Noise& noise,
+                                         T* workspace) const {
     const int d = sde.dim(), m = noise_dimension(sde);
     const std::size_t size = diffusion_size(sde);
     T* a = workspace;
@@ -258,7 +262,8 @@ struct Retracted {
     return scheme.workspace_size(sde);
   }
   template <class S, class T, class Noise>
-  SLOWSDE_INLINE void do_step(const S& sde, T* x, const TimeStep& step, Noise& noise, T* workspace) const {
+  SLOWSDE_HD SLOWSDE_INLINE void do_step(const S& sde, T* x, const TimeStep& step, Noise& noise,
+                                         T* workspace) const {
     scheme.do_step(sde, x, step, noise, workspace);
     retract(x);
   }
@@ -289,7 +294,7 @@ class Stepper {
 
   /// Advances x, (d), by step k of length dt. Allocates nothing.
   template <BrownianNoise<T> Noise>
-  SLOWSDE_INLINE void do_step(const S& sde, T* x, std::uint64_t k, double dt, Noise& noise) {
+  SLOWSDE_HD SLOWSDE_INLINE void do_step(const S& sde, T* x, std::uint64_t k, double dt, Noise& noise) {
     scheme_.do_step(sde, x, TimeStep{k, time(k, dt), dt}, noise, workspace_.data());
   }
 

@@ -1,0 +1,92 @@
+// Ensembles of iterates on a GPU, as the rest of the program sees them: no CUDA in this header. The kernels
+// of a problem are compiled where a .cu file says SLOWSDE_ITERATE_KERNELS(Problem) (iterate_kernels.cuh).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "slowsde/gpu/lane_observable.hpp"
+#include "slowsde/optim/local_sgd.hpp"
+#include "slowsde/sde/statistics.hpp"
+
+namespace slowsde {
+
+/// Replicas that reduce() has on the device at once: enough to fill any chip.
+inline constexpr std::uint64_t largest_device_chunk = std::uint64_t{1} << 22;
+
+/// One algorithm from one start.
+struct IterateEnsemble {
+  LocalSgd algorithm;
+  GradientSource source;
+  std::vector<RecordPoint> points;
+  std::vector<double> start;  ///< (d)
+  bool single_precision = false;
+};
+
+/// What is to be reduced on the device.
+struct IterateReduction {
+  std::vector<LaneObservable> observables;
+  bool project = false;       ///< Φ first, in the problem's closed form
+  double bound = 0;           ///< a replica with a component beyond it has diverged, once and for all
+  std::uint64_t samples = 0;  ///< replicas whose values at the last point are kept
+};
+
+/// The reduced ensemble; P record points, M observables.
+struct ReducedEnsemble {
+  std::vector<Moments> cells;           ///< (P × M)
+  std::vector<double> distance;         ///< (P): largest |∇L| after the projection
+  std::vector<std::uint64_t> diverged;  ///< (P)
+  std::vector<double> samples;          ///< (M × samples), NaN where diverged
+  double kernel_seconds = 0;            ///< of the rounds alone
+};
+
+/// The kernels of one problem. One object serves one thread at a time.
+class IterateKernels {
+ public:
+  virtual ~IterateKernels() = default;
+
+  /// Throws std::invalid_argument for an ensemble that the kernels do not run.
+  virtual void check(const IterateEnsemble& ensemble) const = 0;
+
+  /// The states of `replicas` replicas from first_replica on at every record point: (points × replicas × d).
+  /// The bits are those of the CPU's iterates. Throws DeviceError.
+  virtual void simulate(const IterateEnsemble& ensemble, std::uint64_t first_replica, std::uint64_t replicas,
+                        std::vector<double>& states) const = 0;
+
+  /// Whether reduce() can form the observables, after Φ if that is asked for.
+  virtual bool reduces(const IterateReduction& reduction) const = 0;
+
+  /// Moments of any number of replicas, in chunks; no state leaves the device. Blocks of replicas are merged
+  /// in the order of their indices, so that neither chunks nor the device matter. progress(replicas) is
+  /// called after each chunk. Throws DeviceError.
+  virtual ReducedEnsemble reduce(const IterateEnsemble& ensemble, std::uint64_t replicas,
+                                 const IterateReduction& reduction,
+                                 const std::function<void(std::uint64_t)>& progress) const = 0;
+
+  /// Device memory that simulate() takes for so many replicas.
+  virtual double bytes(const IterateEnsemble& ensemble, std::uint64_t replicas) const = 0;
+};
+
+/// Defined where SLOWSDE_ITERATE_KERNELS(P) is said. Null for a problem that no thread can hold: see
+/// LaneProblem.
+template <class P>
+std::unique_ptr<IterateKernels> make_iterate_kernels(const P& problem);
+
+/// Makes the kernels of a problem; empty for a problem without.
+template <class P>
+using KernelFactory = std::function<std::unique_ptr<IterateKernels>(const P&)>;
+
+/// The factory of a problem whose kernels are compiled wherever there is CUDA; empty in a build without.
+template <class P>
+KernelFactory<P> kernels_of() {
+#if defined(SLOWSDE_CUDA)
+  return &make_iterate_kernels<P>;
+#else
+  return {};
+#endif
+}
+
+}  // namespace slowsde

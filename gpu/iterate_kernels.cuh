@@ -1,0 +1,342 @@
+// The kernels of ensembles of iterates. A thread is a worker of a replica: its state and its random numbers
+// stay in registers for all rounds between two outputs, the workers meet by shuffles (K ≤ 32: several
+// replicas to a warp) or in shared memory (one replica to a block, workers taking turns where there are more
+// than threads). Workers are added in the order of their numbers, so the bits are those of the CPU's
+// iterates.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "slowsde/gpu/device_array.hpp"
+#include "slowsde/gpu/device_timer.cuh"
+#include "slowsde/gpu/iterate_ensemble.hpp"
+#include "slowsde/gpu/iterate_worker.hpp"
+#include "slowsde/gpu/reduce_states.cuh"
+
+namespace slowsde {
+namespace detail {
+
+inline constexpr int warp_size = 32;
+/// Threads of a block of independent warps, and the most of a block that is one replica.
+inline constexpr int warps_block = 128, replica_block = 256;
+
+/// One launch of the rounds first_round … last_round − 1 of `replicas` replicas.
+template <class Real>
+struct RoundsLaunch {
+  RoundView table;  ///< on the device
+  std::int64_t first_round, last_round;
+  std::uint64_t first_replica;
+  std::int64_t replicas;
+  Real* states;   ///< (d × replicas), in and out
+  Real* buffers;  ///< (K × d × replicas) with momentum, else null
+};
+
+/// K ≤ 32. Warp p holds the replicas ⌊32/K⌋p … ; lanes that no worker is left for repeat the last replica and
+/// write nothing.
+template <class Worker>
+__global__ void __launch_bounds__(warps_block)
+    rounds_in_warps(const __grid_constant__ typename Worker::Setup setup,
+                    const __grid_constant__ RoundsLaunch<typename Worker::Scalar> launch) {
+  using T = typename Worker::T;
+  constexpr int dim = Worker::dim;
+  const int K = setup.workers, lane = static_cast<int>(threadIdx.x) % warp_size;
+  const int per_warp = warp_size / K, slot = lane / K, w = lane - slot * K;
+  const std::int64_t warp = (static_cast<std::int64_t>(blockIdx.x) * warps_block + threadIdx.x) / warp_size;
+  const std::int64_t wanted = warp * per_warp + slot;
+  const bool active = slot < per_warp && wanted < launch.replicas;
+  const std::int64_t r = wanted < launch.replicas ? wanted : launch.replicas - 1;
+  const bool momentum = setup.momentum != 0;
+
+  Worker worker(setup, launch.first_replica + static_cast<std::uint64_t>(r), static_cast<std::uint32_t>(w));
+  T y[dim], v[dim];
+  for (int j = 0; j < dim; ++j) {
+    y[j] = T(launch.states[j * launch.replicas + r]);
+    v[j] = T(momentum ? launch.buffers[(w * dim + j) * launch.replicas + r] : 0);
+  }
+  const auto mean = [&](T own) {
+    return mean_of_workers<T>(K, setup.inverse_workers, [&](int other) {
+      return T(__shfl_sync(0xffffffffu, own.v, slot * K + other));
+    });
+  };
+  for (std::int64_t s = launch.first_round; s < launch.last_round; ++s) {
+    worker.run_round(launch.table.rounds[s], launch.table, y, v);
+    for (int j = 0; j < dim; ++j) y[j] = mean(y[j]);
+    if (momentum && setup.buffers != BufferPolicy::kept)
+      for (int j = 0; j < dim; ++j) v[j] = setup.buffers == BufferPolicy::averaged ? mean(v[j]) : T(0.0);
+  }
+  if (!active) return;
+  for (int j = 0; j < dim; ++j) {
+    if (w == 0) launch.states[j * launch.replicas + r] = y[j].v;
+    if (momentum) launch.buffers[(w * dim + j) * launch.replicas + r] = v[j].v;
+  }
+}
+
+/// Any K: block r is replica r. Dynamic shared memory: (d × threads) of Real.
+template <class Worker>
+__global__ void __launch_bounds__(replica_block)
+    rounds_in_blocks(const __grid_constant__ typename Worker::Setup setup,
+                     const __grid_constant__ RoundsLaunch<typename Worker::Scalar> launch) {
+  using T = typename Worker::T;
+  using Real = typename Worker::Scalar;
+  constexpr int dim = Worker::dim;
+  extern __shared__ double shared_bytes[];
+  Real* ends = reinterpret_cast<Real*>(shared_bytes);  // (d × threads): where this turn's workers ended
+  __shared__ Real shared_point[dim];
+  const int K = setup.workers, threads = static_cast<int>(blockDim.x), t = static_cast<int>(threadIdx.x);
+  const std::int64_t r = blockIdx.x;
+  const std::uint64_t replica = launch.first_replica + static_cast<std::uint64_t>(r);
+  const bool momentum = setup.momentum != 0;
+  const auto buffer = [&](int w, int j) -> Real& {
+    return launch.buffers[(static_cast<std::int64_t>(w) * dim + j) * launch.replicas + r];
+  };
+  if (t < dim) shared_point[t] = launch.states[t * launch.replicas + r];
+  __syncthreads();
+
+  // Thread j < d adds component j over the workers, turn by turn, in their order.
+  const auto turn = [&](Worker& worker, int first, const TableRound& round, T& sum) {
+    const int w = first + t;
+    if (w < K) {
+      T y[dim], v[dim];
+      for (int j = 0; j < dim; ++j) {
+        y[j] = T(shared_point[j]);
+        v[j] = T(momentum ? buffer(w, j) : Real(0));
+      }
+      worker.run_round(round, launch.table, y, v);
+      for (int j = 0; j < dim; ++j) {
+        ends[j * threads + t] = y[j].v;
+        if (momentum) buffer(w, j) = setup.buffers == BufferPolicy::reset ? Real(0) : v[j].v;
+      }
+    }
+    __syncthreads();
+    if (t < dim) {
+      const int count = K - first < threads ? K - first : threads;
+#pragma unroll 8
+      for (int i = 0; i < count; ++i) sum = sum + T(ends[t * threads + i]);
+    }
+    __syncthreads();
+  };
+  Worker own(setup, replica, static_cast<std::uint32_t>(t));
+  for (std::int64_t s = launch.first_round; s < launch.last_round; ++s) {
+    const TableRound round = launch.table.rounds[s];
+    T sum(0.0);
+    if (K <= threads) {
+      turn(own, 0, round, sum);
+    } else {
+      for (int first = 0; first < K; first += threads) {
+        Worker next(setup, replica, static_cast<std::uint32_t>(first + t));
+        turn(next, first, round, sum);
+      }
+    }
+    if (t < dim) {
+      shared_point[t] = (sum * T(setup.inverse_workers)).v;
+      if (momentum && setup.buffers == BufferPolicy::averaged) {
+        const T mean = mean_of_workers<T>(K, setup.inverse_workers, [&](int w) { return T(buffer(w, t)); });
+        for (int w = 0; w < K; ++w) buffer(w, t) = mean.v;
+      }
+    }
+    __syncthreads();
+  }
+  if (t < dim) launch.states[t * launch.replicas + r] = shared_point[t];
+}
+
+template <class Worker>
+void launch_rounds(const typename Worker::Setup& setup, const RoundsLaunch<typename Worker::Scalar>& launch) {
+  const int K = setup.workers;
+  if (K <= warp_size) {
+    const std::int64_t per_block = (warp_size / K) * (warps_block / warp_size);
+    const auto blocks = static_cast<unsigned>((launch.replicas + per_block - 1) / per_block);
+    rounds_in_warps<Worker><<<blocks, warps_block>>>(setup, launch);
+  } else {
+    const int threads = std::min(replica_block, (K + warp_size - 1) / warp_size * warp_size);
+    const std::size_t shared =
+        sizeof(typename Worker::Scalar) * static_cast<std::size_t>(Worker::dim * threads);
+    rounds_in_blocks<Worker><<<static_cast<unsigned>(launch.replicas), threads, shared>>>(setup, launch);
+  }
+  check_launch("launching the rounds of an ensemble");
+}
+
+/// Everything of one run on the device: the table, and the states and buffers of a chunk of replicas.
+template <class Worker>
+class IterateChunks {
+ public:
+  using Real = typename Worker::Scalar;
+  static constexpr int dim = Worker::dim;
+
+  IterateChunks(const typename Worker::Setup& setup, const IterateEnsemble& ensemble, std::uint64_t capacity)
+      : setup_(setup),
+        table_(round_table(ensemble.algorithm, ensemble.points)),
+        rounds_(table_.rounds),
+        rates_(table_.rates),
+        start_(ensemble.start),
+        states_(capacity * dim),
+        buffers_(setup.momentum != 0 ? capacity * dim * static_cast<std::size_t>(setup.workers) : 0) {}
+
+  /// Runs a chunk and calls use(point, states: (d × replicas) on the device) at each record point.
+  template <class Use>
+  void run(std::uint64_t first_replica, std::uint64_t replicas, Use use) {
+    const auto n = static_cast<std::int64_t>(replicas);
+    const auto blocks = static_cast<unsigned>((n * dim + reduction_block - 1) / reduction_block);
+    fill_states<Real><<<blocks, reduction_block>>>(start_.data(), dim, n, states_.data());
+    check_launch("setting the starts");
+    if (buffers_.size() > 0)
+      check_cuda(cudaMemset(buffers_.data(), 0, buffers_.size() * sizeof(Real)), "clearing the buffers");
+    std::int64_t done = 0;
+    const RoundView view{rounds_.data(), rates_.data(), table_.rate_stride};
+    for (std::size_t p = 0; p < table_.rounds_at.size(); ++p) {
+      const auto until = static_cast<std::int64_t>(table_.rounds_at[p]);
+      if (until > done) {
+        timer_.start();
+        launch_rounds<Worker>(setup_, {view, done, until, first_replica, n, states_.data(), buffers_.data()});
+        timer_.stop();
+      }
+      done = until;
+      use(p, states_.data());
+    }
+  }
+
+  double kernel_seconds() { return timer_.seconds(); }
+
+ private:
+  typename Worker::Setup setup_;
+  RoundTable table_;
+  DeviceArray<TableRound> rounds_;
+  DeviceArray<double> rates_, start_;
+  DeviceArray<Real> states_, buffers_;
+  DeviceTimer timer_;
+};
+
+}  // namespace detail
+
+/// The kernels of a problem P that meets LaneProblem for one kind of noise at least.
+template <class P>
+class IterateKernelsOf final : public IterateKernels {
+ public:
+  static constexpr int dim = static_dimension<P>();
+
+  explicit IterateKernelsOf(const P& problem) : problem_(problem) {
+    if constexpr (LeastSquaresProblem<P>) samples_ = problem.samples();
+  }
+
+  void check(const IterateEnsemble& ensemble) const override {
+    with_worker(ensemble, [&]<class Worker>(std::type_identity<Worker>) {
+      const typename Worker::Setup setup(problem_, ensemble.algorithm, ensemble.source);
+      static_cast<void>(setup);
+    });
+  }
+
+  void simulate(const IterateEnsemble& ensemble, std::uint64_t first_replica, std::uint64_t replicas,
+                std::vector<double>& states) const override {
+    const std::size_t n = replicas;
+    states.resize(ensemble.points.size() * n * dim);
+    with_worker(ensemble, [&]<class Worker>(std::type_identity<Worker>) {
+      using Real = typename Worker::Scalar;
+      detail::IterateChunks<Worker> chunks({problem_, ensemble.algorithm, ensemble.source}, ensemble, n);
+      std::vector<Real> by_component(n * dim);
+      chunks.run(first_replica, replicas, [&](std::size_t p, const Real* on_device) {
+        check_cuda(cudaMemcpy(by_component.data(), on_device, n * dim * sizeof(Real), cudaMemcpyDeviceToHost),
+                   "copying the states to the host");
+        for (std::size_t r = 0; r < n; ++r)
+          for (std::size_t j = 0; j < dim; ++j)
+            states[(p * n + r) * dim + j] = static_cast<double>(by_component[j * n + r]);
+      });
+    });
+  }
+
+  bool reduces(const IterateReduction& reduction) const override {
+    if (reduction.observables.size() > detail::most_observables) return false;
+    for (const LaneObservable& observable : reduction.observables)
+      if (!has_lane_observable<P>(observable)) return false;
+    return !reduction.project || HasClosedPhi<P>;
+  }
+
+  ReducedEnsemble reduce(const IterateEnsemble& ensemble, std::uint64_t replicas,
+                         const IterateReduction& reduction,
+                         const std::function<void(std::uint64_t)>& progress) const override {
+    ReducedEnsemble reduced;
+    with_worker(ensemble, [&]<class Worker>(std::type_identity<Worker>) {
+      reduce_with<Worker>(ensemble, replicas, reduction, progress, reduced);
+    });
+    return reduced;
+  }
+
+  double bytes(const IterateEnsemble& ensemble, std::uint64_t replicas) const override {
+    const double scalar = ensemble.single_precision ? sizeof(float) : sizeof(double);
+    const double buffers = ensemble.algorithm.momentum != 0 ? ensemble.algorithm.workers : 0;
+    return scalar * dim * (1 + buffers) * static_cast<double>(replicas) +
+           static_cast<double>(round_table(ensemble.algorithm, ensemble.points).bytes());
+  }
+
+ private:
+  template <class Use>
+  void with_worker(const IterateEnsemble& ensemble, Use use) const {
+    if (ensemble.single_precision)
+      with_precision<float>(ensemble, use);
+    else
+      with_precision<double>(ensemble, use);
+  }
+
+  template <class Real, class Use>
+  void with_precision(const IterateEnsemble& ensemble, Use use) const {
+    switch (ensemble.source.noise.kind) {
+      case NoiseKind::gaussian:
+        if constexpr (LaneProblem<P, NoiseKind::gaussian>)
+          return use(std::type_identity<IterateWorker<P, Real, NoiseKind::gaussian>>{});
+        break;
+      case NoiseKind::label:
+        if constexpr (LaneProblem<P, NoiseKind::label>)
+          return use(std::type_identity<IterateWorker<P, Real, NoiseKind::label>>{});
+        break;
+      case NoiseKind::minibatch:
+        if constexpr (LaneProblem<P, NoiseKind::minibatch>)
+          return use(std::type_identity<IterateWorker<P, Real, NoiseKind::minibatch>>{});
+        break;
+    }
+    throw std::invalid_argument("the kernels of this problem have no noise of that kind");
+  }
+
+  template <class Worker>
+  void reduce_with(const IterateEnsemble& ensemble, std::uint64_t replicas, const IterateReduction& reduction,
+                   const std::function<void(std::uint64_t)>& progress, ReducedEnsemble& reduced) const {
+    using Real = typename Worker::Scalar;
+    detail::DeviceReducer reducer(ensemble.points.size(), reduction.observables.size(), reduction.bound,
+                                  replicas, reduction.samples);
+    detail::IterateChunks<Worker> chunks({problem_, ensemble.algorithm, ensemble.source}, ensemble,
+                                         reducer.chunk());
+    detail::ProblemObserver<P> observer{problem_, samples_, reduction.project, {}};
+    std::copy(reduction.observables.begin(), reduction.observables.end(), observer.observables);
+    for (std::uint64_t first = 0; first < replicas; first += reducer.chunk()) {
+      reducer.begin_chunk(first);
+      chunks.run(first, reducer.count(),
+                 [&](std::size_t p, const Real* states) { reducer.add(p, observer, states); });
+      if (progress) progress(reducer.count());
+    }
+    reduced = reducer.finish(chunks.kernel_seconds());
+  }
+
+  P problem_;
+  int samples_ = 1;
+};
+
+template <class P>
+std::unique_ptr<IterateKernels> make_iterate_kernels(const P& problem) {
+  if constexpr (LaneProblem<P, NoiseKind::gaussian> || LaneProblem<P, NoiseKind::label>)
+    return std::make_unique<IterateKernelsOf<P>>(problem);
+  else
+    return nullptr;
+}
+
+}  // namespace slowsde
+
+/// Compiles the kernels of a problem here, in a .cu file, outside of any namespace.
+#define SLOWSDE_ITERATE_KERNELS(...)                                                            \
+  template std::unique_ptr<slowsde::IterateKernels> slowsde::make_iterate_kernels<__VA_ARGS__>( \
+      const __VA_ARGS__&)
