@@ -12,3 +12,13 @@ pkg_check_modules(netcdf REQUIRED IMPORTED_TARGET netcdf)
 add_library(slowsde_private_dependencies INTERFACE)
 target_link_libraries(slowsde_private_dependencies INTERFACE $<BUILD_INTERFACE:CLI11::CLI11> fmt::fmt
                                                              tomlplusplus::tomlplusplus PkgConfig::netcdf)
+
+if(SLOWSDE_MPI)
+  find_package(MPI QUIET COMPONENTS CXX)
+  if(MPI_CXX_FOUND)
+    target_link_libraries(slowsde_private_dependencies INTERFACE MPI::MPI_CXX)
+  else()
+    message(STATUS "No MPI: trainings run in one process (libopenmpi-dev, openmpi-bin)")
+    set(SLOWSDE_MPI OFF)
+  endif()
+endif()

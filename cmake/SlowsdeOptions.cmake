@@ -3,6 +3,7 @@
 option(SLOWSDE_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(SLOWSDE_SANITIZE "Address and undefined-behaviour sanitizers" OFF)
 option(SLOWSDE_CUDA "CUDA kernels" OFF)
+option(SLOWSDE_MPI "Trainings over several processes, where MPI is found" ON)
 set(SLOWSDE_MARCH "native" CACHE STRING "-march= of the step loops; empty for the compiler's portable default")
 include(SlowsdeInstructionSet)
 slowsde_instruction_set(SLOWSDE_INSTRUCTION_SET_FLAGS "${SLOWSDE_MARCH}")

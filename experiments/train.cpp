@@ -216,7 +216,7 @@ std::string regime(const TrainPlan& plan, const std::vector<Trained>& all) {
 }  // namespace
 
 Result TrainExperiment::run(ConfigTable& config, RunContext& context) const {
-  const TrainPlan plan = read_train_plan(config, context.registry);
+  const TrainPlan plan = read_train_plan(config, context);
   check_address(static_cast<std::uint64_t>(plan.replicas), 1);
   std::vector<Trained> all;
   for (const TrainRun& run : plan.runs)
@@ -250,7 +250,7 @@ Result TrainExperiment::run(ConfigTable& config, RunContext& context) const {
 }
 
 Estimate TrainExperiment::estimate(ConfigTable& config, const RunContext& context) const {
-  const TrainPlan plan = read_train_plan(config, context.registry);
+  const TrainPlan plan = read_train_plan(config, context);
   Estimate estimate;
   const double d = plan.network->dim(), real = plan.single_precision ? sizeof(float) : sizeof(double);
   double widest = 0;

@@ -15,6 +15,8 @@ class TrainExperiment final : public Experiment {
     return "networks under optimizers and synchronization rules: accuracy, sharpness, communication";
   }
   Result run(ConfigTable& config, RunContext& context) const override;
+  /// CUDA: the trainings are on the GPU, what is measured of them on the CPU.
+  bool runs_on(Backend) const override { return true; }
   Estimate estimate(ConfigTable& config, const RunContext& context) const override;
 };
 

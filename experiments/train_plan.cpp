@@ -52,6 +52,7 @@ TrainLength read_train(ConfigTable table, TrainPlan& plan) {
   if (table.has("steps")) length.steps = table.at_least<std::int64_t>("steps", 1);
   if (table.has("epochs")) length.epochs = table.positive<double>("epochs");
   plan.replicas = table.at_least<int>("replicas", 1, 4);
+  plan.gpu_path = device_path(table.one_of("gpu_path", {"auto", "fused", "layered"}, "auto"));
   plan.recipe = read_batch_recipe(table, plan.data.train, plan.loss == LossKind::squared);
   return length;
 }
@@ -211,8 +212,18 @@ const std::vector<TrainObservable>& train_observables() {
   return all;
 }
 
-TrainPlan read_train_plan(ConfigTable& config, const Registry& registry) {
+NetworkTask task_of(const TrainPlan& plan, const TrainRun& run, std::uint64_t seed) {
+  return {.network = plan.network.get(),
+          .loss = plan.loss,
+          .data = &plan.data.train,
+          .sampling = run.sampling,
+          .recipe = plan.recipe,
+          .seed = seed};
+}
+
+TrainPlan read_train_plan(ConfigTable& config, const RunContext& context) {
   TrainPlan plan;
+  plan.backend = context.backend;
   plan.single_precision = config.one_of("precision", {"f32", "f64"}, "f32") == "f32";
   ConfigTable data = config.table("data");
   plan.data = read_data(data);
@@ -223,9 +234,11 @@ TrainPlan read_train_plan(ConfigTable& config, const Registry& registry) {
   plan.measures = read_measures(config.table("measure"), plan);
   plan.cost = read_cost(config);
   for (ConfigTable& table : config.tables("runs")) {
-    TrainRun run = read_run(table, plan, registry, length, sampling);
+    TrainRun run = read_run(table, plan, context.registry, length, sampling);
     for (const TrainRun& other : plan.runs)
       table.check("name", other.name != run.name, "is taken by an earlier run");
+    if (plan.backend == Backend::cuda)
+      table.checked([&] { check_device_task(run.trainer, task_of(plan, run, context.seed)); });
     plan.runs.push_back(std::move(run));
   }
   if (plan.runs.empty()) throw config.error("a training needs at least one [[runs]]");

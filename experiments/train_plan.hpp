@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "slowsde/experiments/config.hpp"
+#include "slowsde/experiments/experiment.hpp"
 #include "slowsde/experiments/registry.hpp"
+#include "slowsde/gpu/device_trainer.hpp"
 #include "slowsde/optim/cost_model.hpp"
 #include "slowsde/optim/network_trainer.hpp"
 #include "slowsde/problems/batch_assembly.hpp"
@@ -72,6 +74,8 @@ struct TrainPlan {
   BatchRecipe recipe;
   int replicas = 1;
   bool single_precision = true;
+  Backend backend = Backend::cpu;  ///< of the trainings
+  DevicePath gpu_path = DevicePath::automatic;
   TrainMeasures measures;
   TrainCost cost;
   std::vector<TrainRun> runs;
@@ -90,7 +94,11 @@ struct TrainObservable {
 };
 const std::vector<TrainObservable>& train_observables();
 
-/// Reads the tables [data], [network], [train], [measure], [cost] and [[runs]].
-TrainPlan read_train_plan(ConfigTable& config, const Registry& registry);
+/// Reads the tables [data], [network], [train], [measure], [cost] and [[runs]]. With the backend cuda, throws
+/// ConfigError for a run that the device trainer does not do.
+TrainPlan read_train_plan(ConfigTable& config, const RunContext& context);
+
+/// What the gradients of a run depend on.
+NetworkTask task_of(const TrainPlan& plan, const TrainRun& run, std::uint64_t seed);
 
 }  // namespace slowsde

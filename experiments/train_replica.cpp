@@ -22,13 +22,15 @@ constexpr int evaluation_batch = 256;
 constexpr double gradient_passes = 3, product_passes = 8;
 constexpr int lanczos_products = 40;  // what λ_max usually takes
 
-NetworkTask task_of(const TrainPlan& plan, const TrainRun& run, std::uint64_t seed) {
-  return {.network = plan.network.get(),
-          .loss = plan.loss,
-          .data = &plan.data.train,
-          .sampling = run.sampling,
-          .recipe = plan.recipe,
-          .seed = seed};
+template <class Real>
+std::unique_ptr<Trainer<Real>> make_trainer(const TrainPlan& plan, const TrainRun& run,
+                                            const std::vector<double>& start, std::uint64_t seed,
+                                            std::uint64_t replica, int threads) {
+  const NetworkTask task = task_of(plan, run, seed);
+  if (plan.backend == Backend::cuda)
+    return make_device_trainer<Real>(run.trainer, start, task, replica, {.path = plan.gpu_path});
+  return std::make_unique<NetworkTrainer<Real>>(run.trainer, start,
+                                                NetworkOracle<Real>::factory(task, replica), threads);
 }
 
 /// Mean loss and accuracy on samples as they stand in the data.
@@ -131,8 +133,7 @@ class ReplicaRun {
         replica_(replica),
         add_(add),
         start_(plan.start(seed, replica)),
-        trainer_(run.trainer, start_, NetworkOracle<Real>::factory(task_of(plan, run, seed), replica),
-                 threads),
+        trainer_(make_trainer<Real>(plan, run, start_, seed, replica, threads)),
         evaluate_(plan) {
     const auto records = run.points.size();
     out_.values.assign(records * columns, nan);
@@ -160,14 +161,14 @@ class ReplicaRun {
     double measured = share;
     progress(measured);
     double loss = 0;
-    std::int64_t since = trainer_.state().step;
-    while (!trainer_.finished() && next < points.size()) {
-      const std::int64_t end = trainer_.state().step + trainer_.next_steps();
+    std::int64_t since = trainer_->steps_taken();
+    while (!trainer_->finished() && next < points.size()) {
+      const std::int64_t end = trainer_->steps_taken() + trainer_->next_steps();
       const bool due = end >= points[next].steps;
       WorkerValues workers;
       const TrainedRound round =
-          due ? trainer_.round([&](WorkersView<Real> view) { workers = measure_workers(view); })
-              : trainer_.round();
+          due ? trainer_->round([&](WorkersView<Real> view) { workers = measure_workers(view); })
+              : trainer_->round();
       loss += round.batch_loss * static_cast<double>(round.plan.local_steps);
       if (!std::isfinite(round.batch_loss)) break;
       const double trained = training * static_cast<double>(end) / N;
@@ -215,7 +216,7 @@ class ReplicaRun {
 
   /// Measures the average; false where it has diverged.
   bool record(std::size_t point, const WorkerValues& workers, double mean_batch_loss) {
-    const std::vector<Real>& theta = trainer_.parameters();
+    const std::vector<Real>& theta = trainer_->parameters();
     if (!std::all_of(theta.begin(), theta.end(),
                      [&](Real x) { return std::abs(static_cast<double>(x)) <= bound_; })) {
       out_.diverged_from = static_cast<std::int64_t>(point);
@@ -252,7 +253,7 @@ class ReplicaRun {
     if (!measures.sharpness_at(point) && spectrum < 0) return;
     if (!hessian_) hessian_ = std::make_unique<HessianOfTraining>(plan_);
     const int d = plan_.network->dim();
-    const std::vector<Real>& average = trainer_.parameters();
+    const std::vector<Real>& average = trainer_->parameters();
     const Eigen::VectorXd theta =
         Eigen::Map<const Eigen::Matrix<Real, Eigen::Dynamic, 1>>(average.data(), d).template cast<double>();
     const SymmetricOperator H = hessian_->at(theta);
@@ -286,7 +287,7 @@ class ReplicaRun {
   std::uint64_t seed_, replica_;
   const std::function<void(double)>& add_;
   std::vector<double> start_;
-  NetworkTrainer<Real> trainer_;
+  std::unique_ptr<Trainer<Real>> trainer_;
   Evaluator<Real> evaluate_;
   std::unique_ptr<HessianOfTraining> hessian_;
   TrainedReplica out_;

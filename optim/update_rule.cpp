@@ -23,9 +23,8 @@ double momentum(const ParameterSource& parameter) {
   return checked("0 <= momentum < 1", beta, beta >= 0 && beta < 1);
 }
 
-class Sgd final : public ElementwiseRule<Sgd> {
+class Sgd final : public ElementwiseRule<Sgd, SgdFormula> {
  public:
-  static constexpr int vectors = 0;
   static constexpr const char *id = "sgd", *summary = "theta - eta g";
 
   explicit Sgd(const ParameterSource& parameter) : lambda_(weight_decay(parameter)) {}
@@ -33,38 +32,24 @@ class Sgd final : public ElementwiseRule<Sgd> {
   bool plain_descent() const override { return lambda_ == 0; }
 
   template <class Real>
-  struct Coefficients {
-    Real eta, lambda;
-  };
-  template <class Real>
-  Coefficients<Real> coefficients(double eta, std::int64_t) const {
+  SgdFormula::Coefficients<Real> coefficients(double eta, std::int64_t) const {
     return {static_cast<Real>(eta), static_cast<Real>(lambda_)};
-  }
-  template <class T, class C>
-  static void advance(T& theta, T g, T*, const C& c) {
-    theta = theta - T(c.eta) * (g + T(c.lambda) * theta);
   }
 
  private:
   double lambda_;
 };
 
-/// What heavy ball and Nesterov's rule share: a buffer v, β, and decay that is part of the gradient.
-template <class Rule>
-class MomentumRule : public ElementwiseRule<Rule> {
+/// What heavy ball and Nesterov's rule share.
+template <class Rule, class Formula>
+class MomentumRule : public ElementwiseRule<Rule, Formula> {
  public:
-  static constexpr int vectors = 1;
-
   explicit MomentumRule(const ParameterSource& parameter)
       : beta_(momentum(parameter)), lambda_(weight_decay(parameter)) {}
   std::string_view name() const override { return Rule::id; }
 
   template <class Real>
-  struct Coefficients {
-    Real eta, beta, lambda;
-  };
-  template <class Real>
-  Coefficients<Real> coefficients(double eta, std::int64_t) const {
+  MomentumFormula::Coefficients<Real> coefficients(double eta, std::int64_t) const {
     return {static_cast<Real>(eta), static_cast<Real>(beta_), static_cast<Real>(lambda_)};
   }
 
@@ -72,34 +57,20 @@ class MomentumRule : public ElementwiseRule<Rule> {
   double beta_, lambda_;
 };
 
-class HeavyBall final : public MomentumRule<HeavyBall> {
+class HeavyBall final : public MomentumRule<HeavyBall, HeavyBallFormula> {
  public:
   static constexpr const char *id = "heavy-ball", *summary = "momentum: v <- beta v + g; theta - eta v";
   using MomentumRule::MomentumRule;
-
-  template <class T, class C>
-  static void advance(T& theta, T g, T* v, const C& c) {
-    v[0] = T(c.beta) * v[0] + (g + T(c.lambda) * theta);
-    theta = theta - T(c.eta) * v[0];
-  }
 };
 
-class Nesterov final : public MomentumRule<Nesterov> {
+class Nesterov final : public MomentumRule<Nesterov, NesterovFormula> {
  public:
   static constexpr const char *id = "nesterov", *summary = "v <- beta v + g; theta - eta (g + beta v)";
   using MomentumRule::MomentumRule;
-
-  template <class T, class C>
-  static void advance(T& theta, T g, T* v, const C& c) {
-    const T decayed = g + T(c.lambda) * theta;
-    v[0] = T(c.beta) * v[0] + decayed;
-    theta = theta - T(c.eta) * (decayed + T(c.beta) * v[0]);
-  }
 };
 
-class AdamW final : public ElementwiseRule<AdamW> {
+class AdamW final : public ElementwiseRule<AdamW, AdamWFormula> {
  public:
-  static constexpr int vectors = 2;  // m, v
   static constexpr const char *id = "adamw",
                               *summary = "Adam with bias correction and decoupled weight decay";
 
@@ -114,13 +85,9 @@ class AdamW final : public ElementwiseRule<AdamW> {
   }
   std::string_view name() const override { return id; }
 
-  template <class Real>
-  struct Coefficients {
-    Real beta1, rest1, beta2, rest2, rate, inverse2, epsilon, decay;
-  };
   /// The bias corrections are numbers of the step, so they cost no division per component.
   template <class Real>
-  Coefficients<Real> coefficients(double eta, std::int64_t count) const {
+  AdamWFormula::Coefficients<Real> coefficients(double eta, std::int64_t count) const {
     const double t = static_cast<double>(count);
     // 1 − β^t = −expm1(t log β), which loses nothing where β^t is close to 1
     const auto missing = [t](double beta) { return beta == 0 ? 1.0 : -std::expm1(t * std::log(beta)); };
@@ -132,13 +99,6 @@ class AdamW final : public ElementwiseRule<AdamW> {
             static_cast<Real>(1 / missing(beta2_)),
             static_cast<Real>(epsilon_),
             static_cast<Real>(eta * lambda_)};
-  }
-  template <class T, class C>
-  static void advance(T& theta, T g, T* s, const C& c) {
-    using std::sqrt;
-    s[0] = T(c.beta1) * s[0] + T(c.rest1) * g;
-    s[1] = T(c.beta2) * s[1] + T(c.rest2) * (g * g);
-    theta = theta - (T(c.rate) * s[0] / (sqrt(s[1] * T(c.inverse2)) + T(c.epsilon)) + T(c.decay) * theta);
   }
 
  private:

@@ -7,11 +7,13 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "slowsde/optim/update_formula.hpp"
 #include "slowsde/problems/pack.hpp"
 
 namespace slowsde {
@@ -26,6 +28,11 @@ class UpdateRule {
   virtual int state_vectors() const = 0;
   /// Whether a step is θ − ηg and nothing else, so that it may be taken where g is computed.
   virtual bool plain_descent() const { return false; }
+  /// The formula of the rule, for those who apply it elsewhere: on a GPU.
+  virtual UpdateFormula formula() const { return UpdateFormula::other; }
+  /// The numbers of a step for that formula; throws std::logic_error for `other`.
+  virtual UpdateNumbers<double> numbers(double, std::int64_t, double) const { return no_numbers<double>(); }
+  virtual UpdateNumbers<float> numbers(double, std::int64_t, float) const { return no_numbers<float>(); }
 
   /// θ and the state after one step with gradient g and learning rate η, in place. Elementwise: the bits of a
   /// component depend on nothing but that component. The state vectors lie `stride` >= d apart, so that a
@@ -38,18 +45,28 @@ class UpdateRule {
   void step(double eta, std::int64_t count, std::size_t d, const Real* g, Real* theta, Real* state) const {
     step(eta, count, d, g, theta, state, d);
   }
+
+ private:
+  template <class Real>
+  static UpdateNumbers<Real> no_numbers() {
+    throw std::logic_error("update rule: its formula is known to the rule alone");
+  }
 };
 
-/// A rule from its formula for one component. Rule has
-///   static constexpr int vectors;                                   // state vectors
-///   template <class Real> auto coefficients(double eta, std::int64_t count) const;
-///   template <class T, class C> static void advance(T& theta, T g, T* state, const C& c);
-/// with T = Real or a pack of them.
-template <class Rule>
+/// A rule from its formula for one component (update_formula.hpp). Rule has
+///   template <class Real> Formula::Coefficients<Real> coefficients(double eta, std::int64_t count) const;
+template <class Rule, class Formula>
 class ElementwiseRule : public UpdateRule {
  public:
   using UpdateRule::step;
-  int state_vectors() const final { return Rule::vectors; }
+  int state_vectors() const final { return Formula::vectors; }
+  UpdateFormula formula() const final { return Formula::formula; }
+  UpdateNumbers<double> numbers(double eta, std::int64_t count, double) const final {
+    return numbers_of<double>(eta, count);
+  }
+  UpdateNumbers<float> numbers(double eta, std::int64_t count, float) const final {
+    return numbers_of<float>(eta, count);
+  }
   void step(double eta, std::int64_t count, std::size_t d, const double* g, double* theta, double* state,
             std::size_t stride) const final {
     run(eta, count, d, g, theta, state, stride);
@@ -70,14 +87,23 @@ class ElementwiseRule : public UpdateRule {
   template <class T, class Real, class C>
   static SLOWSDE_INLINE void advance_at(std::size_t j, const Real* g, Real* theta, Real* state,
                                         std::size_t stride, const C& c) {
-    constexpr int V = Rule::vectors;
+    constexpr int V = Formula::vectors;
     T s[V > 0 ? V : 1] = {};
     for (int v = 0; v < V; ++v) s[v] = load<T>(state + static_cast<std::size_t>(v) * stride + j);
     T x = load<T>(theta + j);
-    Rule::template advance<T>(x, load<T>(g + j), s, c);
+    Formula::template advance<T>(x, load<T>(g + j), s, c);
     std::memcpy(theta + j, &x, sizeof x);
     for (int v = 0; v < V; ++v)
       std::memcpy(state + static_cast<std::size_t>(v) * stride + j, &s[v], sizeof x);
+  }
+
+  template <class Real>
+  UpdateNumbers<Real> numbers_of(double eta, std::int64_t count) const {
+    const auto c = static_cast<const Rule&>(*this).template coefficients<Real>(eta, count);
+    UpdateNumbers<Real> numbers;
+    static_assert(sizeof c <= sizeof numbers);
+    std::memcpy(numbers.value, &c, sizeof c);
+    return numbers;
   }
 
   template <class Real>

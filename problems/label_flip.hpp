@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "slowsde/problems/random_address.hpp"
+
 namespace slowsde {
 
 /// With probability p a visit's label is one of the C − 1 other classes, each equally likely.
@@ -22,8 +24,17 @@ struct LabelFlip {
   /// The label that visit number `visit` = step·B_loc + place in the batch sees: block `visit` of
   /// (seed, Stream::label_flip, replica, worker). It is a stream of its own because the squared loss may have
   /// Gaussian label noise on top, whose indices are counted otherwise.
-  int draw(int label, int classes, std::uint64_t seed, std::uint64_t replica, std::uint32_t worker,
-           std::uint64_t visit) const;
+  SLOWSDE_HD int draw(int label, int classes, std::uint64_t seed, std::uint64_t replica, std::uint32_t worker,
+                      std::uint64_t visit) const {
+    if (!(probability > 0)) return label;
+    const auto words = random_words(seed, Stream::label_flip, replica, worker, visit);
+    const std::uint64_t joined = (static_cast<std::uint64_t>(words[0]) << 32) | words[1];
+    const double u = static_cast<double>(joined >> 12) * 0x1p-52;  // in [0, 1): p = 1 flips always
+    if (!(u < probability)) return label;
+    const std::uint64_t others = static_cast<std::uint64_t>(classes) - 1;
+    const int other = static_cast<int>((words[2] * others) >> 32);
+    return other < label ? other : other + 1;
+  }
 };
 
 }  // namespace slowsde

@@ -7,12 +7,10 @@
 #include <variant>
 #include <vector>
 
+#include "slowsde/problems/activation.hpp"
 #include "slowsde/problems/image_shape.hpp"
 
 namespace slowsde {
-
-/// tanh z; SiLU: z/(1 + e^{−z}); ReLU: max(z, 0), whose derivatives beyond the first count as zero.
-enum class Activation { tanh, silu, relu };
 
 /// z = W a + b with W (outputs × inputs, row-major), then b, in θ. An image is flattened.
 struct Dense {

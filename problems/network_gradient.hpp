@@ -5,12 +5,10 @@
 #include <memory>
 
 #include "slowsde/problems/batch.hpp"
+#include "slowsde/problems/loss_kind.hpp"
 #include "slowsde/problems/network.hpp"
 
 namespace slowsde {
-
-/// squared: L = (1/2m) Σ_i Σ_c (f_ic − y_ic)²; cross-entropy: L = −(1/m) Σ_i log softmax(f_i)_{label_i}.
-enum class LossKind { squared, cross_entropy };
 
 /// One object per thread: it owns the workspace of its passes, and nothing is allocated while batches keep
 /// one size. Bits depend on θ and the batch alone.

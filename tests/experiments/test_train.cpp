@@ -82,10 +82,14 @@ Ran run(const std::string& text, int threads = 1, const std::vector<std::string>
   return ran;
 }
 
-TrainPlan plan_of(const std::string& text, const std::vector<std::string>& sets = {}) {
+TrainPlan plan_of(const std::string& text, const std::vector<std::string>& sets = {},
+                  Backend backend = Backend::cpu) {
   const Registry registry = trainings();
   ConfigTable table = ConfigTable::parse(text, "test", sets);
-  return read_train_plan(table, registry);
+  Progress progress;
+  RunContext context{registry, progress};
+  context.backend = backend;
+  return read_train_plan(table, context);
 }
 
 std::size_t index_of(const Result& result, const std::string& observable) {
@@ -348,6 +352,20 @@ TEST_CASE("what cannot be trained is refused at its key") {
   CHECK(refusal({"measure.gap_samples=500"}).find("gap_samples") != std::string::npos);
   CHECK(refusal({"measure.spectrum_at=[2.0]"}).find("fractions") != std::string::npos);
   CHECK(refusal({"network.init_gain=[1.0]"}).find("init_gain") != std::string::npos);
+}
+
+TEST_CASE("a training that the device does not do is refused before anything runs, and only there") {
+  const std::vector<std::string> cnn = {"network.kind=cnn", "network.channels=[4]", "network.pool=1"};
+  plan_of(mixture, cnn);
+  plan_of(mixture, {}, Backend::cuda);
+  try {
+    plan_of(mixture, cnn, Backend::cuda);
+    FAIL_CHECK("accepted");
+  } catch (const ConfigError& error) {
+    CHECK(std::string(error.what()).find("convolutions") != std::string::npos);
+  }
+  CHECK(plan_of(mixture, {"train.gpu_path=layered"}).gpu_path == DevicePath::layered);
+  CHECK_THROWS_AS(plan_of(mixture, {"train.gpu_path=fast"}), ConfigError);
 }
 
 TEST_CASE(

@@ -1,0 +1,251 @@
+#include "slowsde/gpu/nccl_ranks.hpp"
+
+#include <cmath>
+#include <utility>
+
+#include "slowsde/gpu/cuda_check.hpp"
+#include "slowsde/problems/requirement.hpp"
+
+#if defined(SLOWSDE_NCCL)
+#include <nccl.h>
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "slowsde/gpu/bf16_kernels.hpp"
+#include "slowsde/gpu/device_array.hpp"
+#include "slowsde/optim/rank_files.hpp"
+#endif
+
+namespace slowsde {
+
+void NcclParams::check() const {
+  using detail::require;
+  require(size >= 1, "ranks", "size >= 1", size);
+  require(rank >= 0 && rank < size, "ranks", "0 <= rank < size", rank);
+  require(timeout > 0 && std::isfinite(timeout), "ranks", "0 < timeout < infinity", timeout);
+  if (mpi) require(mpi->size() == size, "ranks", "size = that of MPI", size);
+  if (!mpi && path.empty())
+    throw std::invalid_argument("ranks: without MPI they need a path for their files");
+}
+
+#if defined(SLOWSDE_NCCL)
+
+bool has_nccl() { return true; }
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// Calls do not block: each is polled, so that one for which a rank is missing can be given up.
+class NcclConnection {
+ public:
+  explicit NcclConnection(const NcclParams& params) : params_(params) {
+    ncclUniqueId id{};
+    if (params.rank == 0) check_nccl(ncclGetUniqueId(&id), "making a unique id");
+    if (params.mpi) {
+      const auto bytes = std::as_writable_bytes(std::span(&id, 1));
+      const std::vector<std::byte> own(bytes.begin(), params.rank == 0 ? bytes.end() : bytes.begin());
+      params.mpi->all_gather(own, bytes);
+    } else {
+      files_.emplace(params.path, params.rank, params.size);
+      files_->share(std::as_writable_bytes(std::span(&id, 1)), params.timeout);
+    }
+    meet();
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    config.blocking = 0;
+    finish(ncclCommInitRankConfig(&connection_, params.size, id, params.rank, &config),
+           "connecting the ranks");
+  }
+  ~NcclConnection() {
+    if (connection_) ncclCommAbort(connection_);  // at the end nothing is under way, and it waits for nobody
+  }
+  NcclConnection(const NcclConnection&) = delete;
+  NcclConnection& operator=(const NcclConnection&) = delete;
+
+  const NcclParams& params() const { return params_; }
+  operator ncclComm_t() const { return connection_; }
+
+  /// Comes together with the other ranks before NCCL makes the GPU wait for them: here a lost one has a name.
+  void meet() {
+    ++meetings_;
+    if (params_.mpi) {
+      params_.mpi->barrier();
+      return;
+    }
+    files_->arrive(meetings_);
+    const Clock::time_point begin = Clock::now();
+    for (std::string absent; !(absent = files_->absent(meetings_)).empty();) {
+      if (seconds_since(begin) > params_.timeout) lose(absent + " did not come");
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+
+  /// Waits until a call that NCCL has begun is enqueued.
+  void finish(ncclResult_t status, const char* what) {
+    const Clock::time_point begin = Clock::now();
+    while (status == ncclInProgress) {
+      if (seconds_since(begin) > params_.timeout) lose(std::string("a rank of ") + what + " did not answer");
+      std::this_thread::yield();
+      ncclResult_t now = ncclInProgress;
+      check_nccl(ncclCommGetAsyncError(connection_, &now), "asking for NCCL's state");
+      status = now;
+    }
+    check_nccl(status, what);
+  }
+
+  /// Waits until the stream has done what was enqueued.
+  void wait(cudaStream_t stream, const char* what) {
+    const Clock::time_point begin = Clock::now();
+    for (;;) {
+      const cudaError_t status = cudaStreamQuery(stream);
+      if (status == cudaSuccess) return;
+      if (status != cudaErrorNotReady) check_cuda(status, what);
+      ncclResult_t state = ncclSuccess;
+      check_nccl(ncclCommGetAsyncError(connection_, &state), "asking for NCCL's state");
+      if (state != ncclSuccess && state != ncclInProgress)
+        lose(std::string(what) + ": a rank was lost: " + ncclGetErrorString(state));
+      if (seconds_since(begin) > params_.timeout) lose(std::string(what) + ": a rank did not answer");
+      std::this_thread::yield();
+    }
+  }
+
+ private:
+  static double seconds_since(Clock::time_point begin) {
+    return std::chrono::duration<double>(Clock::now() - begin).count();
+  }
+  [[noreturn]] void lose(const std::string& what) {
+    if (connection_) ncclCommAbort(std::exchange(connection_, nullptr));
+    throw LostRank(what + " for " + std::to_string(static_cast<int>(params_.timeout)) + " s");
+  }
+  static void check_nccl(ncclResult_t status, const char* what) {
+    if (status != ncclSuccess && status != ncclInProgress)
+      throw DeviceError(std::string("NCCL: ") + what + ": " + ncclGetErrorString(status));
+  }
+
+  NcclParams params_;
+  std::optional<RankFiles> files_;
+  ncclComm_t connection_ = nullptr;
+  std::uint64_t meetings_ = 0;
+};
+
+class NcclSum final : public DeviceSum {
+ public:
+  explicit NcclSum(std::shared_ptr<NcclConnection> connection) : connection_(std::move(connection)) {}
+
+  void sum(float* values, std::size_t count, cudaStream_t stream) override {
+    NcclConnection& c = *connection_;
+    check_cuda(cudaStreamSynchronize(stream), "running the local steps");
+    c.meet();
+    if (c.params().bf16) {
+      if (half_.size() < count) half_ = DeviceArray<std::uint16_t>(count);
+      enqueue_to_bf16(values, count, half_.data(), stream);
+      c.finish(ncclAllReduce(half_.data(), half_.data(), count, ncclBfloat16, ncclSum, c, stream), what);
+      enqueue_from_bf16(half_.data(), count, values, stream);
+    } else {
+      c.finish(ncclAllReduce(values, values, count, ncclFloat32, ncclSum, c, stream), what);
+    }
+    c.wait(stream, what);
+  }
+
+ private:
+  static constexpr const char* what = "averaging over the GPUs";
+  std::shared_ptr<NcclConnection> connection_;
+  DeviceArray<std::uint16_t> half_;  // (count): bfloat16
+};
+
+/// Messages between hosts over the GPUs' connection.
+class NcclCommunicator final : public Communicator {
+ public:
+  explicit NcclCommunicator(std::shared_ptr<NcclConnection> connection)
+      : connection_(std::move(connection)) {}
+
+  int rank() const override { return connection_->params().rank; }
+  int size() const override { return connection_->params().size; }
+  void barrier() override { connection_->meet(); }
+
+  void ordered_sum(std::span<double> sum, const Terms& add) override {
+    NcclConnection& c = *connection_;
+    double* const device = room<double>(sum.size());
+    c.meet();
+    if (rank() > 0) {
+      c.finish(ncclRecv(device, sum.size(), ncclFloat64, rank() - 1, c, nullptr), what);
+      c.wait(nullptr, what);
+      to_host(sum.data(), device, sum.size_bytes());
+    }
+    add(0, sum.size());
+    to_device(device, sum.data(), sum.size_bytes());
+    if (rank() + 1 < size())
+      c.finish(ncclSend(device, sum.size(), ncclFloat64, rank() + 1, c, nullptr), what);
+    c.finish(ncclBroadcast(device, device, sum.size(), ncclFloat64, size() - 1, c, nullptr), what);
+    c.wait(nullptr, what);
+    to_host(sum.data(), device, sum.size_bytes());
+  }
+
+  void all_gather(std::span<const std::byte> own, std::span<std::byte> all) override {
+    NcclConnection& c = *connection_;
+    // The lengths first, then each rank's part from it to all.
+    std::vector<double> lengths(static_cast<std::size_t>(size()));
+    ordered_sum(lengths, [&](std::size_t, std::size_t) {
+      if (rank() == 0) std::fill(lengths.begin(), lengths.end(), 0.0);
+      lengths[static_cast<std::size_t>(rank())] = static_cast<double>(own.size());
+    });
+    auto* const device = room<std::byte>(all.size());
+    std::size_t at = 0;
+    for (int r = 0; r < size(); ++r) {
+      const auto length = static_cast<std::size_t>(lengths[static_cast<std::size_t>(r)]);
+      if (r == rank()) to_device(device + at, own.data(), length);
+      if (length > 0)
+        c.finish(ncclBroadcast(device + at, device + at, length, ncclUint8, r, c, nullptr), what);
+      at += length;
+    }
+    c.wait(nullptr, what);
+    to_host(all.data(), device, at);
+  }
+
+ private:
+  static constexpr const char* what = "exchanging numbers over the GPUs";
+
+  template <class T>
+  T* room(std::size_t count) {
+    if (room_.size() < count * sizeof(T)) room_ = DeviceArray<std::byte>(count * sizeof(T));
+    return reinterpret_cast<T*>(room_.data());
+  }
+  static void to_host(void* to, const void* from, std::size_t bytes) {
+    check_cuda(cudaMemcpy(to, from, bytes, cudaMemcpyDeviceToHost), "copying to the host");
+  }
+  static void to_device(void* to, const void* from, std::size_t bytes) {
+    check_cuda(cudaMemcpy(to, from, bytes, cudaMemcpyHostToDevice), "copying to the device");
+  }
+
+  std::shared_ptr<NcclConnection> connection_;
+  DeviceArray<std::byte> room_;
+};
+
+}  // namespace
+
+NcclRanks make_nccl_ranks(const NcclParams& params) {
+  params.check();
+  const auto connection = std::make_shared<NcclConnection>(params);
+  NcclRanks ranks;
+  ranks.device_sum = std::make_shared<NcclSum>(connection);
+  ranks.communicator =
+      params.mpi ? params.mpi : std::shared_ptr<Communicator>(std::make_shared<NcclCommunicator>(connection));
+  return ranks;
+}
+
+#else
+
+bool has_nccl() { return false; }
+
+NcclRanks make_nccl_ranks(const NcclParams& params) {
+  params.check();
+  throw DeviceError("this slowsde was built without NCCL");
+}
+
+#endif
+
+}  // namespace slowsde

@@ -1,0 +1,68 @@
+// Kernels of the device trainer, as functions that enqueue them. All pointers are to device memory.
+#pragma once
+
+#if defined(SLOWSDE_CUDA)
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "slowsde/gpu/batch_source.hpp"
+#include "slowsde/gpu/mlp_layout.hpp"
+#include "slowsde/optim/update_formula.hpp"
+
+namespace slowsde {
+
+/// Local steps of the workers first_worker + w, w < workers, one block of threads each.
+template <class Real>
+struct FusedSteps {
+  MlpLayout layout;
+  BatchSource source;
+  std::uint32_t first_worker = 0;
+  int workers = 1;
+  std::uint64_t step = 0;                        ///< k
+  std::int64_t steps = 1;                        ///< H
+  const UpdateNumbers<Real>* numbers = nullptr;  ///< (H)
+  const Real* start = nullptr;                   ///< θ of worker w at start + w·start_stride
+  std::int64_t start_stride = 0;
+  Real* state = nullptr;        ///< (workers × vectors × d)
+  bool state_in_block = false;  ///< whether a block keeps it beside the network; see bytes()
+  Real* end = nullptr;  ///< (workers × d): θ at the end, or with `gradients` the gradients of the one step
+  double* losses = nullptr;  ///< (workers): the sum of the batches' losses is added
+  bool gradients = false;
+  int threads = 128;  ///< of a block
+
+  /// Of a block's memory.
+  std::size_t bytes(int vectors) const {
+    const std::size_t state_numbers =
+        state_in_block ? static_cast<std::size_t>(vectors) * static_cast<std::size_t>(layout.dim) : 0;
+    return (static_cast<std::size_t>(layout.numbers) + state_numbers) * sizeof(Real);
+  }
+};
+
+/// Most threads that a block of the fused steps may have.
+inline constexpr int most_fused_threads = 256;
+
+/// Throws DeviceError where the block's memory is more than the device has.
+template <class Real>
+void enqueue_fused_steps(const FusedSteps<Real>& steps, UpdateFormula formula, cudaStream_t stream);
+
+/// sum[j] = Σ_w rows[w·stride + j], j < d, in double precision and in an order of its own.
+template <class Real>
+void enqueue_sum_of_rows(const Real* rows, int count, std::int64_t stride, std::int64_t d, double* sum,
+                         cudaStream_t stream);
+
+/// to[c·stride + j] = sum[j]/divisor for the copies c < count.
+template <class From, class Real>
+void enqueue_divided(const From* sum, double divisor, std::int64_t d, Real* to, int count,
+                     std::int64_t stride, cudaStream_t stream);
+
+/// One step of a rule on d parameters; state: (vectors × d).
+template <class Real>
+void enqueue_update(UpdateFormula formula, const UpdateNumbers<Real>& numbers, std::int64_t d, const Real* g,
+                    Real* theta, Real* state, cudaStream_t stream);
+
+}  // namespace slowsde
+
+#endif

@@ -1,0 +1,166 @@
+// Trainings of small networks that every path on the device has to follow, and the CPU's.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "slowsde/optim/network_oracle.hpp"
+#include "slowsde/problems/random_address.hpp"
+
+namespace slowsde::test {
+
+/// A network, its data, how it is trained, and on how many workers.
+struct NetworkCase {
+  std::string name;
+  std::vector<int> widths;
+  Activation activation = Activation::tanh;
+  LossKind loss = LossKind::cross_entropy;
+  const char* update = "sgd";
+  Sampling sampling = Sampling::with_replacement;
+  int workers = 2, local_batch = 4;
+  std::int64_t local_steps = 7;
+  BufferPolicy buffers = BufferPolicy::kept;
+  Exchange exchange = Exchange::parameters;
+  double flip = 0, label_sigma = 0, lr = 0.05;
+};
+
+/// Odd sizes, one worker, one sample, one layer; every rule, activation, loss, kind of sampling and of noise.
+inline std::vector<NetworkCase> network_cases() {
+  using enum Sampling;
+  return {
+      {.name = "tanh MLP 64-64-64-10 of the throughput comparison",
+       .widths = {64, 64, 64, 10},
+       .local_batch = 16,
+       .local_steps = 10},
+      {.name = "odd sizes, SiLU, heavy ball, epochs",
+       .widths = {13, 7, 5, 3},
+       .activation = Activation::silu,
+       .update = "heavy-ball",
+       .sampling = epoch,
+       .workers = 3,
+       .local_batch = 5,
+       .buffers = BufferPolicy::averaged,
+       .flip = 0.2},
+      {.name = "one worker, one sample, ReLU, Nesterov",
+       .widths = {9, 6, 2},
+       .activation = Activation::relu,
+       .update = "nesterov",
+       .workers = 1,
+       .local_batch = 1},
+      {.name = "squared loss with label noise, AdamW, distinct samples",
+       .widths = {10, 17, 4},
+       .activation = Activation::silu,
+       .loss = LossKind::squared,
+       .update = "adamw",
+       .sampling = distinct,
+       .workers = 5,
+       .local_batch = 6,
+       .buffers = BufferPolicy::reset,
+       .label_sigma = 0.3,
+       .lr = 0.01},
+      {.name = "one layer, no activation, shards, averaged gradients",
+       .widths = {6, 3},
+       .update = "heavy-ball",
+       .sampling = fixed_shards,
+       .workers = 4,
+       .local_batch = 3,
+       .local_steps = 1,
+       .exchange = Exchange::gradients},
+  };
+}
+
+/// `n` samples of Gaussian classes.
+inline ClassificationData class_mixture(int inputs, int classes, int n) {
+  ClassificationData data;
+  data.shape = {inputs, 1, 1};
+  data.classes = classes;
+  for (int i = 0; i < n; ++i) {
+    const int label = i % classes;
+    data.labels.push_back(label);
+    for (int j = 0; j < inputs; ++j)
+      data.x.push_back(static_cast<float>(
+          (j % classes == label ? 1.5 : 0.0) +
+          0.7 * normal_at(7, Stream::initial, 0, 0, static_cast<std::uint64_t>(inputs * i + j))));
+  }
+  return data;
+}
+
+struct NetworkSetting {
+  NetworkCase what;
+  ClassificationData data;
+  Network network;
+  NetworkTask task;
+  TrainerParams params;
+  std::vector<double> start;
+  static constexpr std::uint64_t replica = 3;
+
+  NetworkSetting(const NetworkSetting&) = delete;  // the task points into the setting
+  NetworkSetting(const NetworkCase& given, std::int64_t steps)
+      : what(given),
+        data(class_mixture(given.widths.front(), given.widths.back(), 101)),
+        network(mlp_network(given.widths, given.activation)) {
+    task.network = &network;
+    task.loss = given.loss;
+    task.data = &data;
+    task.sampling = {.sampling = given.sampling,
+                     .samples = data.count(),
+                     .workers = given.workers,
+                     .local_batch = given.local_batch};
+    task.recipe.flip.probability = given.flip;
+    task.recipe.targets = given.loss == LossKind::squared;
+    task.recipe.target.label_sigma = given.label_sigma;
+    task.seed = 11;
+    params.workers = given.workers;
+    params.lr = LearningRate(
+        {.shape = LearningRateShape::cosine, .peak = given.lr, .end = given.lr / 4, .total_steps = 100});
+    params.total_steps = steps;
+    params.update = make_update_rule(given.update, [](std::string_view key, double fallback) {
+      return key == "weight_decay" ? 1e-3 : fallback;
+    });
+    params.buffers = given.buffers;
+    params.exchange = given.exchange;
+    if (given.exchange == Exchange::gradients)
+      params.rule = std::make_shared<ParallelRule>();
+    else
+      params.rule = std::make_shared<ConstantRule>(given.local_steps);
+    const Eigen::VectorXd theta = network.initial_parameters(5);
+    start.assign(theta.begin(), theta.end());
+  }
+
+  /// The CPU's trainer after all steps; the mean of the batches' losses of the last round.
+  template <class Real>
+  std::pair<std::vector<Real>, double> on_cpu() const {
+    NetworkTrainer<Real> trainer(params, start, NetworkOracle<Real>::factory(task, replica));
+    double loss = 0;
+    while (!trainer.finished()) loss = trainer.round().batch_loss;
+    return {trainer.parameters(), loss};
+  }
+};
+
+/// The stated tolerance of a training's parameters after n steps: both sides round each operation of a step
+/// once, in another order, and the errors of a step carry over to the next ones. AdamW divides a gradient by
+/// the root of its own square, which magnifies the error of a gradient that is almost zero, most of all just
+/// after its state was reset.
+template <class Real>
+double network_tolerance(const NetworkCase& what, std::int64_t steps) {
+  const double units = std::string(what.update) == "adamw" ? 32 : 1;
+  return units * static_cast<double>(std::numeric_limits<Real>::epsilon()) * (1 + static_cast<double>(steps));
+}
+
+/// The largest |a − b|/max(1, |b|); infinite where it is not a number or the lengths differ.
+template <class A, class B>
+double largest_difference(const std::vector<A>& a, const std::vector<B>& b) {
+  double worst = a.size() == b.size() ? 0 : std::numeric_limits<double>::infinity();
+  for (std::size_t j = 0; j < a.size() && j < b.size(); ++j) {
+    const double y = static_cast<double>(b[j]);
+    const double e = std::abs(static_cast<double>(a[j]) - y) / std::fmax(1.0, std::abs(y));
+    if (!(e <= worst)) worst = std::isnan(e) ? std::numeric_limits<double>::infinity() : e;
+  }
+  return worst;
+}
+
+}  // namespace slowsde::test

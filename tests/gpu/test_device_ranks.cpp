@@ -1,0 +1,81 @@
+// NCCL with one rank on one GPU: all that is sent, in both precisions, and the device trainer on it.
+#include "slowsde/gpu/nccl_ranks.hpp"
+
+#include <cuda_runtime_api.h>
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "slowsde/gpu/device_array.hpp"
+#include "slowsde/gpu/device_trainer.hpp"
+#include "slowsde/optim/rank_files.hpp"
+#include "tests/gpu/network_cases.hpp"
+#include "tests/support/scratch.hpp"
+#include "tests/support/split_training.hpp"
+
+using namespace slowsde;
+
+TEST_CASE("one rank's sums, gathers and broadcasts over NCCL are its own numbers") {
+  if (!has_nccl()) {
+    MESSAGE("this slowsde was built without NCCL");
+    return;
+  }
+  const test::Scratch scratch;
+  for (const bool bf16 : {false, true}) {
+    const NcclRanks ranks = make_nccl_ranks({.timeout = 60,
+                                             .bf16 = bf16,
+                                             .mpi = nullptr,
+                                             .path = (scratch / (bf16 ? "half" : "whole")).string()});
+    CHECK(test::broken_collectives(*ranks.communicator, 1001).empty());
+    // integers below 2^8 are exact in bfloat16 too, 257 is not
+    std::vector<float> values;
+    for (int j = 0; j <= 257; ++j) values.push_back(static_cast<float>(j));
+    DeviceArray<float> device(values);
+    ranks.device_sum->sum(device.data(), device.size(), nullptr);
+    std::vector<float> sum(values.size());
+    device.download(sum.data(), sum.size());
+    CHECK(std::vector<float>(sum.begin(), sum.end() - 1) ==
+          std::vector<float>(values.begin(), values.end() - 1));
+    CHECK((sum.back() == 257) == !bf16);
+  }
+}
+
+TEST_CASE("a training whose averages go over NCCL is the training without, but for the payload's precision") {
+  if (!has_nccl()) {
+    MESSAGE("this slowsde was built without NCCL");
+    return;
+  }
+  const test::Scratch scratch;
+  const test::NetworkSetting setting(test::network_cases()[1], 30);
+  const auto trained = [&](const DeviceTrainerParams& device, std::shared_ptr<Communicator> communicator) {
+    const auto trainer =
+        make_device_trainer<float>(setting.params, setting.start, setting.task, test::NetworkSetting::replica,
+                                   device, std::move(communicator));
+    while (!trainer->finished()) trainer->round();
+    return trainer->parameters();
+  };
+  const auto alone = trained({}, nullptr);
+  const NcclRanks whole =
+      make_nccl_ranks({.timeout = 60, .mpi = nullptr, .path = (scratch / "whole").string()});
+  CHECK(trained({.device_sum = whole.device_sum}, whole.communicator) == alone);
+  const NcclRanks half =
+      make_nccl_ranks({.timeout = 60, .bf16 = true, .mpi = nullptr, .path = (scratch / "half").string()});
+  const double difference =
+      test::largest_difference(trained({.device_sum = half.device_sum}, half.communicator), alone);
+  CHECK(difference > 0);
+  CHECK(difference <= 5 * 0x1p-8);  // an average of each of 5 rounds is rounded to 8 bits, at most 2^-9 of it
+}
+
+TEST_CASE("a rank that never comes ends the connection with its name") {
+  if (!has_nccl()) {
+    MESSAGE("this slowsde was built without NCCL");
+    return;
+  }
+  const test::Scratch scratch;
+  CHECK_THROWS_WITH_AS(
+      make_nccl_ranks(
+          {.rank = 0, .size = 2, .timeout = 0.5, .mpi = nullptr, .path = (scratch / "lost").string()}),
+      doctest::Contains("rank 1 of 2 did not come"), LostRank);
+}

@@ -1,0 +1,145 @@
+// Both paths of the device trainer against the CPU's trainer.
+#include "slowsde/gpu/device_trainer.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "slowsde/gpu/cuda_check.hpp"
+#include "tests/gpu/network_cases.hpp"
+
+using namespace slowsde;
+using test::NetworkCase;
+using test::NetworkSetting;
+
+namespace {
+
+const DevicePath paths[] = {DevicePath::fused, DevicePath::layered};
+
+const char* name_of(DevicePath path) { return path == DevicePath::fused ? "fused" : "layered"; }
+
+template <class Real>
+std::unique_ptr<Trainer<Real>> on_device(const NetworkSetting& setting, DevicePath path) {
+  return make_device_trainer<Real>(setting.params, setting.start, setting.task, NetworkSetting::replica,
+                                   {.path = path});
+}
+
+template <class Real>
+std::pair<std::vector<Real>, double> trained(const NetworkSetting& setting, DevicePath path) {
+  const auto trainer = on_device<Real>(setting, path);
+  double loss = 0;
+  while (!trainer->finished()) loss = trainer->round().batch_loss;
+  return {trainer->parameters(), loss};
+}
+
+}  // namespace
+
+TEST_CASE("both paths train as the CPU's trainer does, after 1, 10 and 100 steps, in both precisions") {
+  for (const DevicePath path : paths) {
+    CAPTURE(std::string(name_of(path)));
+    for (const NetworkCase& what : test::network_cases()) {
+      CAPTURE(what.name);
+      double worst = 0;  // of difference/tolerance
+      for (const std::int64_t steps : {1, 10, 100}) {
+        CAPTURE(steps);
+        const NetworkSetting setting(what, steps);
+        const auto compare = [&]<class Real>(Real) {
+          const auto [theta, loss] = trained<Real>(setting, path);
+          const auto [expected, expected_loss] = setting.on_cpu<Real>();
+          const double difference = test::largest_difference(theta, expected),
+                       tolerance = test::network_tolerance<Real>(what, steps);
+          CHECK(difference <= tolerance);
+          CHECK(std::abs(loss - expected_loss) <= tolerance * std::fmax(1, expected_loss));
+          worst = std::fmax(worst, difference / tolerance);
+        };
+        compare(0.0f);
+        compare(0.0);
+      }
+      MESSAGE("largest difference from the CPU's parameters over its tolerance: " << worst);
+    }
+  }
+}
+
+TEST_CASE("wrong trainings on the device are rejected") {
+  for (const DevicePath path : paths) {
+    for (const std::size_t which : {std::size_t{1}, std::size_t{3}}) {
+      const NetworkCase what = test::network_cases()[which];
+      const auto expected = NetworkSetting(what, 10).on_cpu<float>().first;
+      const auto reject = [&](const std::string& name, const auto& change) {
+        CAPTURE(name);
+        NetworkSetting setting(what, 10);
+        change(setting);
+        const double difference = test::largest_difference(trained<float>(setting, path).first, expected);
+        CHECK(difference >= 10 * test::network_tolerance<float>(what, 10));
+        CHECK(std::isfinite(difference));
+      };
+      reject("other samples", [](NetworkSetting& s) { ++s.task.seed; });
+      reject("no label noise", [](NetworkSetting& s) {
+        s.task.recipe.flip.probability = 0;
+        s.task.recipe.target.label_sigma = 0;
+      });
+      reject("another activation",
+             [&](NetworkSetting& s) { s.network = mlp_network(what.widths, Activation::relu); });
+      reject("a rate that is 1 % too large", [](NetworkSetting& s) {
+        s.params.lr = LearningRate({.shape = LearningRateShape::cosine,
+                                    .peak = 1.01 * s.what.lr,
+                                    .end = 1.01 * s.what.lr / 4,
+                                    .total_steps = 100});
+      });
+    }
+  }
+}
+
+TEST_CASE("the bits of a path are the same in every run, and a restored state continues the training") {
+  const NetworkSetting setting(test::network_cases()[1], 40);
+  for (const DevicePath path : paths) {
+    const auto all = trained<float>(setting, path);
+    CHECK(trained<float>(setting, path) == all);
+    const auto first = on_device<float>(setting, path);
+    while (first->steps_taken() < 14) first->round();
+    const auto second = on_device<float>(setting, path);
+    second->restore(first->state());
+    while (!second->finished()) second->round();
+    CHECK(second->parameters() == all.first);
+  }
+}
+
+TEST_CASE("the hook sees the workers whose mean is the average") {
+  const NetworkSetting setting(test::network_cases()[0], 10);
+  for (const DevicePath path : paths) {
+    const auto trainer = on_device<double>(setting, path);
+    std::vector<double> mean(setting.start.size(), 0.0);
+    trainer->round([&](WorkersView<double> workers) {
+      CHECK(workers.size() == 2);
+      CHECK(workers[0][0] != workers[1][0]);
+      for (std::size_t j = 0; j < mean.size(); ++j) mean[j] = (workers[0][j] + workers[1][j]) / 2;
+    });
+    CHECK(test::largest_difference(trainer->parameters(), mean) <= 1e-15);
+  }
+}
+
+TEST_CASE(
+    "a network too large for a block says so when fused is asked for, and is trained layer by layer "
+    "otherwise") {
+  const NetworkSetting setting({.name = "wide", .widths = {40, 400, 400, 5}, .local_batch = 8}, 3);
+  CHECK_THROWS_WITH_AS(trained<float>(setting, DevicePath::fused),
+                       doctest::Contains("bytes of shared memory"), std::invalid_argument);
+  const double difference = test::largest_difference(trained<float>(setting, DevicePath::automatic).first,
+                                                     setting.on_cpu<float>().first);
+  CHECK(difference <= test::network_tolerance<float>(setting.what, 3));
+}
+
+TEST_CASE("more workers than the GPU holds at once, and more memory than it has") {
+  const NetworkSetting many({.name = "many", .widths = {6, 5, 3}, .workers = 3001, .local_batch = 2}, 7);
+  for (const DevicePath path : paths)
+    CHECK(test::largest_difference(trained<float>(many, path).first, many.on_cpu<float>().first) <=
+          test::network_tolerance<float>(many.what, 7));
+  const NetworkSetting huge({.name = "huge", .widths = {3000, 9000, 3}, .workers = 4000, .local_batch = 2},
+                            1);
+  CHECK_THROWS_WITH_AS(on_device<float>(huge, DevicePath::automatic), doctest::Contains("out of memory"),
+                       DeviceError);
+}

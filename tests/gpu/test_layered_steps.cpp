@@ -1,0 +1,122 @@
+// The layered step, with loops in place of cuBLAS and kernels, against the CPU's trainer.
+#include "slowsde/gpu/layered_steps.hpp"
+
+#include <doctest/doctest.h>
+
+#include <optional>
+#include <vector>
+
+#include "slowsde/gpu/with_formula.hpp"
+#include "tests/gpu/loop_trainer.hpp"
+
+using namespace slowsde;
+using test::NetworkCase;
+using test::NetworkSetting;
+
+namespace {
+
+/// BLAS written out.
+struct LoopMachine {
+  bool backwards = false;  ///< the order of the indices, which are independent of each other
+  int left_out = 0;        ///< an error: so many terms are left out of each product
+
+  template <class Function>
+  void for_each(std::int64_t count, const Function& f) const {
+    for (std::int64_t i = 0; i < count; ++i) f(backwards ? count - 1 - i : i);
+  }
+  template <class Real>
+  void multiply(const BatchedProduct<Real>& p) const {
+    for (int w = 0; w < p.count; ++w)
+      for (int column = 0; column < p.n; ++column)
+        for (int row = 0; row < p.m; ++row) {
+          Real sum{0};
+          for (int k = left_out; k < p.k; ++k)
+            sum = std::fma(element(p.a + w * p.stride_a, p.row_a, p.transpose_a, row, k),
+                           element(p.b + w * p.stride_b, p.row_b, p.transpose_b, k, column), sum);
+          p.c[w * p.stride_c + static_cast<std::int64_t>(column) * p.row_c + row] = sum;
+        }
+  }
+
+ private:
+  template <class Real>
+  static Real element(const Real* a, int leading, bool transposed, int row, int column) {
+    return transposed ? a[static_cast<std::int64_t>(row) * leading + column]
+                      : a[static_cast<std::int64_t>(column) * leading + row];
+  }
+};
+
+template <class Real>
+struct LayeredLoops {
+  LoopMachine machine = {};
+
+  void prepare(const MlpLayout& layout, const TrainerParams& params) {
+    plan.emplace(layout, 0, params.workers);
+    formula = params.update->formula();
+    chosen.resize(static_cast<std::size_t>(plan->chosen()));
+    memory.resize(static_cast<std::size_t>(plan->numbers));
+    losses.resize(static_cast<std::size_t>(params.workers));
+  }
+  double take(const test::LoopRange<Real>& range, Real* rows, Real* state) {
+    begin(range);
+    const std::int64_t d = plan->shape.dim;
+    machine.for_each(plan->workers * d, detail::CopyToRows<Real>{range.start, d, rows});
+    for (std::size_t h = 0; h < range.numbers.size(); ++h)
+      with_formula(formula, [&]<class Formula>(Formula) {
+        layered_step<Formula, Real>(machine, *plan, at(), one_by_one(range), rows, state);
+      });
+    CHECK(inputs.step == range.step + range.numbers.size());
+    return sum();
+  }
+  double gradients(const test::LoopRange<Real>& range, Real* rows) {
+    begin(range);
+    layered_gradients<Real>(machine, *plan, at(), one_by_one(range), range.start, 0, rows);
+    machine.for_each(plan->workers, detail::FinishStep<Real>{&inputs, memory.data() + plan->losses,
+                                                             plan->shape.batch, losses.data()});
+    return sum();
+  }
+
+  std::optional<LayeredPlan> plan = {};
+  UpdateFormula formula = UpdateFormula::sgd;
+  StepInputs<Real> inputs = {};
+  std::vector<int> chosen = {};
+  std::vector<Real> memory = {};
+  std::vector<double> losses = {};
+
+ private:
+  static bool one_by_one(const test::LoopRange<Real>& range) {
+    return range.source.table == nullptr && !range.source.replacement;
+  }
+  LayeredMemory<Real> at() { return {&inputs, chosen.data(), memory.data(), losses.data()}; }
+  void begin(const test::LoopRange<Real>& range) {
+    inputs = {range.source, range.step, range.step, range.numbers.data()};
+    losses.assign(losses.size(), 0);
+  }
+  double sum() const {
+    double total = 0;
+    for (const double x : losses) total += x;
+    return total;
+  }
+};
+
+}  // namespace
+
+TEST_CASE(
+    "layer by layer all workers train as the CPU's trainer does, after 1, 10 and 100 steps, in both "
+    "precisions") {
+  test::check_against_cpu<LayeredLoops>();
+}
+
+TEST_CASE("the bits do not depend on the order of the indices") {
+  for (const NetworkCase& what : test::network_cases()) {
+    CAPTURE(what.name);
+    const NetworkSetting setting(what, 10);
+    CHECK(test::by_loops<float>(setting, LayeredLoops<float>{.machine = {.backwards = true}}) ==
+          test::by_loops<float>(setting, LayeredLoops<float>{}));
+  }
+}
+
+TEST_CASE("wrong layered steps are rejected") {
+  for (const auto& mutation : test::common_mutations()) test::check_rejected(LayeredLoops<float>{}, mutation);
+  test::check_rejected(LayeredLoops<float>{.machine = {.left_out = 1}},
+                       {.name = "a term left out of each product"});
+}

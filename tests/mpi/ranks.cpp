@@ -1,0 +1,70 @@
+// A rank of the tests with mpirun: usage ranks hold | ranks lose HOW TIMEOUT.
+//   hold   collectives and split trainings, as the ranks within one process have them
+//   lose   rank 1 is lost in the middle of a training: it stops (HOW = stop), or is killed (HOW = kill)
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+
+#include "slowsde/optim/mpi_communicator.hpp"
+#include "tests/support/split_training.hpp"
+
+namespace {
+
+using namespace slowsde;
+
+int hold() {
+  const std::shared_ptr<Communicator> ranks = make_mpi_communicator(60);
+  auto broken = test::broken_collectives(*ranks, 100001);  // several blocks of the chain and a rest
+  for (const std::string& line : test::broken_split_trainings(ranks)) broken.push_back(line);
+  for (const std::string& line : broken) std::fprintf(stderr, "%s\n", line.c_str());
+  if (ranks->rank() == 0 && broken.empty()) std::printf("%d ranks hold\n", ranks->size());
+  return broken.empty() ? 0 : 1;
+}
+
+/// Rank 1 is lost at its third gradient.
+class Fatal final : public GradientOracle<double> {
+ public:
+  explicit Fatal(int signal) : signal_(signal) {}
+  double gradient(int, std::int64_t step, const double*, double* g) override {
+    if (signal_ != 0 && step == 2) raise(signal_);
+    g[0] = 1;
+    return 0;
+  }
+
+ private:
+  int signal_;
+};
+
+int lose(const std::string& how, double timeout) {
+  const std::shared_ptr<Communicator> ranks = make_mpi_communicator(timeout);
+  TrainerParams params;
+  params.workers = ranks->size();
+  params.rule = std::make_shared<ConstantRule>(1);
+  params.total_steps = 5;
+  params.update = make_update_rule("sgd", [](std::string_view, double fallback) { return fallback; });
+  const int signal = ranks->rank() != 1 ? 0 : how == "kill" ? SIGKILL : SIGSTOP;
+  NetworkTrainer<double> trainer(
+      params, {0.0}, [signal] { return std::make_unique<Fatal>(signal); }, 1, ranks);
+  try {
+    while (!trainer.finished()) trainer.round();
+  } catch (const LostRank& lost) {
+    std::fprintf(stderr, "seen by rank %d: %s\n", ranks->rank(), lost.what());
+    sleep(2);  // the other ranks see it too
+    end_all_ranks(9);
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string what = argc > 1 ? argv[1] : "";
+  if (what == "hold") return hold();
+  if (what == "lose" && argc == 4) return lose(argv[2], std::atof(argv[3]));
+  std::fprintf(stderr, "usage: ranks hold | ranks lose stop|kill TIMEOUT\n");
+  return 2;
+}
