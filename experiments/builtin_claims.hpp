@@ -9,5 +9,6 @@ void add_valley_claims(
     Registry& registry);  ///< label noise on the valley: drift ratio, finite steps, decaying lr
 void add_surface_claims(Registry& registry);  ///< circle: cross terms
 void add_horizon_claims(Registry& registry);  ///< valley: O(1/η) against O(1/η²) steps
+void add_quasi_static_claims(Registry& registry);  ///< flat valley, sphere: rounds of a fixed slow time
 
 }  // namespace slowsde
