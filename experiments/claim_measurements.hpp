@@ -246,6 +246,18 @@ inline TotalNoise total_noise(const LocalSgd& algorithm, const IterateOptions& o
   return result;
 }
 
+/// The mean of one observable of Φ at the end of a run with Gaussian noise of two components, without the
+/// part of the scatter that their sums explain.
+template <Problem P, class Observe>
+Measured mean_at_end_without_noise(const P& problem, const LocalSgd& algorithm,
+                                   const std::array<double, P::dim>& start, double t,
+                                   const IterateOptions& options, Observe observe) {
+  const auto moments = iterate_moments<NoiseKind::gaussian>(
+      problem, algorithm, start, {t}, options, 1,
+      [&](const double* zeta, double* value) { *value = observe(zeta); });
+  return mean_without_noise(moments.sample, total_noise(algorithm, options));
+}
+
 /// The same of an SDE's two Brownian components over `steps` equal steps, summed over the workers of a path.
 inline TotalNoise total_noise(std::uint64_t seed, std::size_t trajectories, int workers,
                               std::uint64_t steps) {

@@ -150,12 +150,9 @@ Round round_of(double eta, int workers) {
 /// removed.
 Measured iterates_on_valley(ClaimRun& run, std::size_t replicas) {
   const auto at = [&](double eta) {
-    const LocalSgd algorithm = local_sgd(round_of(eta, K), run_time);
-    const IterateOptions options{.replicas = replicas, .seed = run.next_seed(), .threads = run.threads()};
-    const auto moments = iterate_moments<NoiseKind::gaussian>(
-        valley.problem(), algorithm, {0, 0}, {run_time}, options, 1,
-        [](const double* zeta, double* value) { *value = sharpness(zeta); });
-    return mean_without_noise(moments.sample, total_noise(algorithm, options));
+    return mean_at_end_without_noise(
+        valley.problem(), local_sgd(round_of(eta, K), run_time), {0, 0}, run_time,
+        {.replicas = replicas, .seed = run.next_seed(), .threads = run.threads()}, sharpness);
   };
   const double largest = run.full() ? 0.05 : 0.1;
   const Measured first = at(largest), second = at(largest / 2);
