@@ -60,7 +60,7 @@ struct IterateMoments {
   Measured last(std::size_t observable = 0) const { return at(points.size() - 1, observable); }
 };
 
-/// Brings a pack of states (d per lane) to Γ by Φ; throws where that has not converged.
+/// Brings a pack of states (d per lane) to Γ by Φ; a lane in which that has not converged becomes NaN.
 template <Problem P, std::size_t N>
 void project_lanes(const GradientFlow<P>& flow, std::array<double, N>& states) {
   constexpr int D = static_dimension<P>(), W = static_cast<int>(N) / D;
@@ -79,8 +79,9 @@ void project_lanes(const GradientFlow<P>& flow, std::array<double, N>& states) {
       for (int j = 0; j < D; ++j) x[j].set(l, states[l * D + j]);
     const auto report = flow.lanes(x);
     for (int l = 0; l < W; ++l) {
-      if (!report.converged[static_cast<std::size_t>(l)]) throw std::runtime_error("Φ has not converged");
-      for (int j = 0; j < D; ++j) states[l * D + j] = x[j][l];
+      const bool found = report.converged[static_cast<std::size_t>(l)];
+      for (int j = 0; j < D; ++j)
+        states[l * D + j] = found ? x[j][l] : std::numeric_limits<double>::quiet_NaN();
     }
   }
 }
@@ -147,7 +148,7 @@ struct SlowOptions {
   int threads = 2;
 };
 
-/// observe(ζ) of each trajectory at slow time t.
+/// observe(ζ) of each trajectory at slow time t; NaN where a step was not brought back to Γ.
 template <class Scheme = PlatenWeak2, Problem P, class Observe>
 std::vector<double> slow_sample(const SlowSde<P>& sde, const std::array<double, P::dim>& start, double t,
                                 const SlowOptions& options, Observe observe) {
@@ -155,7 +156,7 @@ std::vector<double> slow_sample(const SlowSde<P>& sde, const std::array<double, 
   const auto retract = [&](double* x) {
     RetractionReport report;
     if (options.retraction != Retraction::none) retract_to_manifold(flow, options.retraction, x, report);
-    if (!report.converged) throw std::runtime_error("the retraction has not converged");
+    if (!report.converged) x[0] = std::numeric_limits<double>::quiet_NaN();
   };
   EnsembleOptions ensemble;
   ensemble.trajectories = options.trajectories;
@@ -185,8 +186,7 @@ std::vector<double> quasi_static_sample(const SlowSde<P>& worker, int workers, d
     RetractionReport report;
     std::uint64_t step = 0;
     for (double now = 0; now < t;) process.round(x.data(), now, t, path, step, report);
-    if (!report.converged) throw std::runtime_error("Φ has not converged");
-    sample[trajectory] = observe(x.data());
+    sample[trajectory] = report.converged ? observe(x.data()) : std::numeric_limits<double>::quiet_NaN();
   });
   return sample;
 }
@@ -244,6 +244,18 @@ inline TotalNoise total_noise(const LocalSgd& algorithm, const IterateOptions& o
         result[pack * W + static_cast<std::size_t>(l)][c] = scale * sum[c][l];
   });
   return result;
+}
+
+/// The mean of one observable of Φ at the end of a run with Gaussian noise of two components, without the
+/// part of the scatter that their sums explain.
+template <Problem P, class Observe>
+Measured mean_at_end_without_noise(const P& problem, const LocalSgd& algorithm,
+                                   const std::array<double, P::dim>& start, double t,
+                                   const IterateOptions& options, Observe observe) {
+  const auto moments = iterate_moments<NoiseKind::gaussian>(
+      problem, algorithm, start, {t}, options, 1,
+      [&](const double* zeta, double* value) { *value = observe(zeta); });
+  return mean_without_noise(moments.sample, total_noise(algorithm, options));
 }
 
 /// The same of an SDE's two Brownian components over `steps` equal steps, summed over the workers of a path.
