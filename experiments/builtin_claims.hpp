@@ -7,7 +7,10 @@ namespace slowsde {
 
 void add_valley_claims(
     Registry& registry);  ///< label noise on the valley: drift ratio, finite steps, decaying lr
-void add_surface_claims(Registry& registry);  ///< circle: cross terms
-void add_horizon_claims(Registry& registry);  ///< valley: O(1/η) against O(1/η²) steps
+void add_surface_claims(Registry& registry);   ///< circle: cross terms
+void add_horizon_claims(Registry& registry);   ///< valley: O(1/η) against O(1/η²) steps
+void add_momentum_claims(Registry& registry);  ///< heavy ball on valley and circle
+void add_sampling_claims(Registry& registry);  ///< linear fit: the moment under minibatches
+void add_matrix_claims(Registry& registry);    ///< matrix factorization and sensing: fall of tr ∇²L
 
 }  // namespace slowsde

@@ -82,6 +82,9 @@ Registry builtin_registry() {
   add_valley_claims(registry);
   add_surface_claims(registry);
   add_horizon_claims(registry);
+  add_momentum_claims(registry);
+  add_sampling_claims(registry);
+  add_matrix_claims(registry);
   add_moments(registry);
   add_names(registry.models, theory_catalogue());
   for (RuleDescription& rule : sync_rule_catalogue()) registry.add(std::move(rule));
