@@ -12,5 +12,8 @@ void add_horizon_claims(Registry& registry);   ///< valley: O(1/η) against O(1/
 void add_momentum_claims(Registry& registry);  ///< heavy ball on valley and circle
 void add_sampling_claims(Registry& registry);  ///< linear fit: the moment under minibatches
 void add_matrix_claims(Registry& registry);    ///< matrix factorization and sensing: fall of tr ∇²L
+void add_sparsity_claims(Registry& registry);  ///< diagonal network: sparse recovery
+void add_network_claims(Registry& registry);   ///< MLP and CNN on digits: fall of tr ∇²L
+void add_label_claims(Registry& registry);     ///< cross-entropy with flipped labels
 
 }  // namespace slowsde

@@ -33,12 +33,12 @@ struct ReplicaTable {
   double at(std::size_t replica, std::size_t point, std::size_t observable = 0) const {
     return values[(point * observables + observable) * replicas + replica];
   }
-  /// Mean of f(replica).
+  /// Mean of f(replica), with the standard error of few values.
   template <class F>
   Measured mean(F f) const {
     Moments moments;
     for (std::size_t r = 0; r < replicas; ++r) moments.add(f(r));
-    return Measured::of(moments);
+    return Measured::of_few(moments);
   }
   Measured mean_at(std::size_t point, std::size_t observable = 0) const {
     return mean([&](std::size_t r) { return at(r, point, observable); });
