@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/math/distributions/normal.hpp>
+#include <boost/math/distributions/students_t.hpp>
 #include <boost/math/special_functions/erf.hpp>
 #include <limits>
 
@@ -28,6 +30,16 @@ Measured Measured::of(const Moments& moments) {
     return {nan, nan, moments.count};
   }
   return {moments.mean, moments.standard_error(), moments.count};
+}
+
+Measured Measured::of_few(const Moments& moments) {
+  Measured result = of(moments);
+  constexpr double tail = 1e-5;
+  if (moments.count > 1)
+    result.se *=
+        boost::math::quantile(boost::math::students_t(static_cast<double>(moments.count - 1)), tail) /
+        boost::math::quantile(boost::math::normal(), tail);
+  return result;
 }
 
 Measured operator+(Measured a, Measured b) {

@@ -22,6 +22,9 @@ struct Measured {
   static Measured exact(double value) { return {value, 0, 0}; }
   /// NaN when a replica diverged: the mean of the others would be biased.
   static Measured of(const Moments& moments);
+  /// The same of few values: the standard error is as much greater as makes the normal distribution's z in
+  /// the far tail (probability 1e-5 on a side) that of Student's t.
+  static Measured of_few(const Moments& moments);
 
   friend Measured operator+(Measured a, Measured b);
   friend Measured operator-(Measured a, Measured b);

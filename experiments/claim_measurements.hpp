@@ -41,8 +41,9 @@ inline LocalSgd local_sgd(const Round& round, double t) {
 struct IterateOptions {
   std::size_t replicas = 1024;  ///< a multiple of the lanes of a pack
   std::uint64_t seed = 1;
-  double sigma = 1;     ///< of label noise
-  bool project = true;  ///< observe Φ of the iterates, not the iterates
+  double sigma = 1;         ///< of label noise
+  bool replacement = true;  ///< of minibatches
+  bool project = true;      ///< observe Φ of the iterates, not the iterates
   int threads = 2;
 };
 
@@ -96,8 +97,7 @@ IterateMoments iterate_moments(const P& problem, const LocalSgd& algorithm,
   algorithm.check();
   GradientSource source;
   source.seed = options.seed;
-  source.noise.kind = Kind;
-  source.noise.label_sigma = options.sigma;
+  source.noise = {.kind = Kind, .label_sigma = options.sigma, .replacement = options.replacement};
   source.local_batch = algorithm.local_batch;
   source.svag = algorithm.svag;
   // A rank that is fixed by the start splits points a little off Γ as those on it.
@@ -138,6 +138,53 @@ Measured mean_at_end(const P& problem, const LocalSgd& algorithm, const std::arr
   return iterate_moments<Kind>(problem, algorithm, start, {t}, options, 1,
                                [&](const double* zeta, double* value) { *value = observe(zeta); })
       .last();
+}
+
+/// Means over rounds of constant length, from round number `warm_rounds` on, of what observe(const
+/// Pack<double>* θ_w, Pack<double>* values) says of a worker before each of its local steps. A replica is one
+/// value: nothing is assumed of the correlations inside it.
+template <NoiseKind Kind, Problem P, class Observe>
+std::vector<Measured> means_inside_rounds(const P& problem, const LocalSgd& algorithm,
+                                          const std::array<double, P::dim>& start, std::int64_t warm_rounds,
+                                          const IterateOptions& options, std::size_t observables,
+                                          Observe observe) {
+  constexpr std::size_t W = native_width<double>;
+  using T = Pack<double>;
+  if (options.replicas % W != 0) throw std::invalid_argument("replicas must fill whole packs");
+  algorithm.check();
+  GradientSource source;
+  source.seed = options.seed;
+  source.noise = {.kind = Kind, .label_sigma = options.sigma, .replacement = options.replacement};
+  source.local_batch = algorithm.local_batch;
+  const std::int64_t N = algorithm.total_steps, H = algorithm.rule->local_steps(0, algorithm.lr(0), N),
+                     first = warm_rounds * H;
+  std::vector<RecordPoint> round_starts;
+  for (std::int64_t k = first; k <= N; k += H) round_starts.push_back({k, 0});
+  const std::size_t packs = options.replicas / W;
+  std::vector<Moments> parts(observables * packs);  // (observables × packs)
+  parallel_for(options.threads, packs, [&](std::size_t pack) {
+    LocalSgdPack<P, double, Kind> simulation(problem, algorithm, source, pack * W);
+    std::vector<T> sums(observables, T(0.0)), values(observables);
+    const auto add = [&](const T* theta, double weight) {
+      observe(theta, values.data());
+      for (std::size_t q = 0; q < observables; ++q) sums[q] = sums[q] + weight * values[q];
+    };
+    simulation.run(
+        start.data(), round_starts,
+        [&](int round, const T* theta) {  // all workers start a round from the same point
+          if (static_cast<std::size_t>(round) + 1 < round_starts.size()) add(theta, algorithm.workers);
+        },
+        [&](std::int64_t k, int, const T* theta) {
+          if (k > first && k % H != 0) add(theta, 1);
+        });
+    const double visits = static_cast<double>(N - first) * algorithm.workers;
+    for (std::size_t q = 0; q < observables; ++q)
+      for (std::size_t l = 0; l < W; ++l) parts[q * packs + pack].add(sums[q][static_cast<int>(l)] / visits);
+  });
+  std::vector<Measured> means;
+  for (std::size_t q = 0; q < observables; ++q)
+    means.push_back(Measured::of(merge_in_order(std::span<const Moments>(parts).subspan(q * packs, packs))));
+  return means;
 }
 
 struct SlowOptions {
@@ -225,25 +272,31 @@ inline Measured mean_without_noise(const std::vector<double>& y, const TotalNois
   return {coefficients[0], std::sqrt(variance * solver.solve(e0)[0]), y.size()};
 }
 
-/// Σ ξ over all steps and workers of iterates with Gaussian noise of two components, divided by its standard
-/// deviation.
-inline TotalNoise total_noise(const LocalSgd& algorithm, const IterateOptions& options) {
+/// Σ passed(k)·ξ over all steps k and workers of iterates with Gaussian noise of two components, divided by
+/// its standard deviation.
+template <class Passed>
+TotalNoise total_noise(const LocalSgd& algorithm, const IterateOptions& options, Passed passed) {
   constexpr int W = native_width<double>;
   TotalNoise result(options.replicas);
-  const double scale = 1 / std::sqrt(static_cast<double>(algorithm.total_steps) * algorithm.workers);
+  double squares = 0;
+  for (std::int64_t k = 0; k < algorithm.total_steps; ++k) squares += passed(k) * passed(k);
+  const double scale = 1 / std::sqrt(squares * algorithm.workers);
   parallel_for(options.threads, options.replicas / W, [&](std::size_t pack) {
     const RandomPack<double> random(options.seed, Stream::gradient, pack * W);
     Pack<double> sum[2] = {Pack<double>(0.0), Pack<double>(0.0)}, xi[1][2];
     for (int worker = 0; worker < algorithm.workers; ++worker)
       for (std::int64_t k = 0; k < algorithm.total_steps; ++k) {
         random.normals<1>(static_cast<std::uint32_t>(worker), static_cast<std::uint64_t>(k), xi);
-        for (int c = 0; c < 2; ++c) sum[c] = sum[c] + xi[0][c];
+        for (int c = 0; c < 2; ++c) sum[c] = sum[c] + passed(k) * xi[0][c];
       }
     for (int l = 0; l < W; ++l)
       for (std::size_t c = 0; c < 2; ++c)
         result[pack * W + static_cast<std::size_t>(l)][c] = scale * sum[c][l];
   });
   return result;
+}
+inline TotalNoise total_noise(const LocalSgd& algorithm, const IterateOptions& options) {
+  return total_noise(algorithm, options, [](std::int64_t) { return 1.0; });
 }
 
 /// The mean of one observable of Φ at the end of a run with Gaussian noise of two components, without the

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "slowsde/optim/finite_step_moment.hpp"
+#include "slowsde/optim/heavy_ball_moment.hpp"
 #include "slowsde/sde/psi.hpp"
 #include "slowsde/sde/second_moment.hpp"
 
@@ -49,6 +50,16 @@ inline WrongMoment finite_step_with_K() {
     Round more = round;
     ++more.workers;
     return FiniteStepMoment().coefficient(i, j, more);
+  });
+}
+
+/// Heavy ball's moment of other numbers of local steps and workers, at the same B.
+inline WrongMoment heavy_ball_of(BufferPolicy buffers, std::int64_t more_steps, int more_workers) {
+  return WrongMoment([=](double i, double j, const Round& round) {
+    Round other = round;
+    other.local_steps += more_steps;
+    other.workers += more_workers;
+    return HeavyBallMoment(buffers).coefficient(i, j, other);
   });
 }
 

@@ -15,6 +15,15 @@ void require(bool holds, const char* inequality, T value) {
   detail::require(holds, "data set", inequality, value);
 }
 
+constexpr int digit_pixels = 64, digit_classes = 10;
+
+std::vector<int> first_indices(int n) {
+  require(n >= 1, "n >= 1", n);
+  std::vector<int> indices(static_cast<std::size_t>(n));
+  std::iota(indices.begin(), indices.end(), 0);
+  return indices;
+}
+
 }  // namespace
 
 void Dataset::check() const {
@@ -42,15 +51,15 @@ LabelledImages read_labelled_images(const std::string& file, int pixels, int cla
   return images;
 }
 
-Dataset digits_regression(const std::string& file, const std::vector<int>& indices,
+Dataset digits_regression(const LabelledImages& images, const std::vector<int>& indices,
                           const DigitsRecipe& recipe) {
-  constexpr int pixels = 64, classes = 10;
+  constexpr int pixels = digit_pixels, classes = digit_classes;
   recipe.check();
   require(!indices.empty(), "n >= 1", indices.size());
-  const LabelledImages images = read_labelled_images(file, pixels, classes);
+  require(images.pixels == pixels, "pixels = 64", images.pixels);
   const auto pixel = [&](int index, int j) {
     if (index < 0 || index >= images.count())
-      throw std::out_of_range(file + ": there is no image " + std::to_string(index) + " among " +
+      throw std::out_of_range("there is no image " + std::to_string(index) + " among " +
                               std::to_string(images.count()));
     return recipe.pixel_scale * images.values[static_cast<std::size_t>(index) * pixels + j];
   };
@@ -73,11 +82,21 @@ Dataset digits_regression(const std::string& file, const std::vector<int>& indic
   return data;
 }
 
+Dataset digits_regression(const std::string& file, const std::vector<int>& indices,
+                          const DigitsRecipe& recipe) {
+  const LabelledImages images = read_labelled_images(file, digit_pixels, digit_classes);
+  try {
+    return digits_regression(images, indices, recipe);
+  } catch (const std::out_of_range& e) {
+    throw std::out_of_range(file + ": " + e.what());
+  }
+}
+
 Dataset digits_regression(const std::string& file, int first_n, const DigitsRecipe& recipe) {
-  require(first_n >= 1, "n >= 1", first_n);
-  std::vector<int> indices(first_n);
-  std::iota(indices.begin(), indices.end(), 0);
-  return digits_regression(file, indices, recipe);
+  return digits_regression(file, first_indices(first_n), recipe);
+}
+Dataset digits_regression(const LabelledImages& images, int first_n, const DigitsRecipe& recipe) {
+  return digits_regression(images, first_indices(first_n), recipe);
 }
 
 Dataset gaussian_inputs(int n, int inputs, int outputs, std::uint64_t seed) {

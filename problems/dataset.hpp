@@ -53,6 +53,10 @@ Dataset digits_regression(const std::string& file, const std::vector<int>& indic
                           const DigitsRecipe& recipe = {});
 /// The first n images of the file.
 Dataset digits_regression(const std::string& file, int first_n, const DigitsRecipe& recipe = {});
+/// The same of digits in memory. Throws std::invalid_argument unless they have 64 pixels.
+Dataset digits_regression(const LabelledImages& images, const std::vector<int>& indices,
+                          const DigitsRecipe& recipe = {});
+Dataset digits_regression(const LabelledImages& images, int first_n, const DigitsRecipe& recipe = {});
 
 /// Standard normal inputs, addressed by (seed, sample, input); all targets zero until a teacher sets them.
 /// Sample i is the same whatever n is.

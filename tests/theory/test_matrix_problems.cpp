@@ -1,6 +1,6 @@
 // ctest-labels: theory
 // Matrix factorization and matrix sensing under label noise: the slow flow ends at the balanced
-// factorization, the iterates fall as predicted, and without label noise an interpolator is a fixed point.
+// factorization, and without label noise an interpolator is a fixed point of the iterates.
 #include <doctest/doctest.h>
 
 #include <Eigen/Dense>
@@ -8,9 +8,7 @@
 #include <memory>
 #include <vector>
 
-#include "slowsde/optim/finite_step_moment.hpp"
 #include "slowsde/optim/local_sgd.hpp"
-#include "slowsde/optim/psi_moment.hpp"
 #include "slowsde/optim/qsr_moment.hpp"
 #include "slowsde/optim/sampling_moment.hpp"
 #include "slowsde/optim/sgd_moment.hpp"
@@ -64,52 +62,6 @@ std::vector<std::vector<VectorXd>> run(const P& problem, const VectorXd& theta, 
 
 VectorXd start_of(const std::vector<double>& raw) {
   return Eigen::Map<const VectorXd>(raw.data(), static_cast<Eigen::Index>(raw.size()));
-}
-
-/// Compares the fall of tr 𝓗 of Φ(θ) between slow times T/5 and T with the finite-step (or sampling)
-/// prediction, and shows that it is not ψ ≡ 0's, ψ ≡ 1's (B_loc for B), nor that of half the steps. On Γ at t
-/// = 0 the displacement is not yet stationary; by T/5 it is.
-template <NoiseKind Kind, class P>
-void check_fall(const P& problem, const VectorXd& start, const Round& round, double T, double sigma,
-                int replicas, const SecondMoment& right) {
-  const LeastSquaresModelOf<P> model(problem);
-  const auto steps = static_cast<std::int64_t>(std::llround(T / (round.eta * round.eta)));
-  const auto trace_of = [&](const VectorXd& theta) {
-    const FlowResult end = gradient_flow_limit(model, theta);
-    CHECK(end.converged);
-    return problem.trace_on_manifold(end.point.data());
-  };
-  const auto states = run<Kind>(problem, start, round, {steps / 5, steps}, sigma, 31, replicas);
-  Moments fall;
-  for (std::size_t k = 0; k < states[0].size(); ++k)
-    fall.add(trace_of(states[0][k]) - trace_of(states[1][k]));
-  CHECK(fall.diverged == 0);
-  const double begin = problem.trace_on_manifold(start.data());
-  const auto predicted = [&](const SecondMoment& moment, const Round& of) {
-    const auto flow = manifold_flow(model, start, moment, sigma, [&](double) { return of; }, {0, T / 5, T},
-                                    {.tolerance = 1e-6});
-    CHECK(flow.converged);
-    return flow.records[1].trace - flow.records[2].trace;
-  };
-  const auto z = [&](double value) { return test::zscore(fall.mean, value, fall.standard_error()); };
-  const double expected = predicted(right, round), without = predicted(SgdMoment(), round),
-               full = predicted(QsrMoment(), round), psi = predicted(PsiMoment(), round);
-  MESSAGE("H = " << round.local_steps << ": trace " << begin << " falls by " << fall.mean << " +- "
-                 << fall.standard_error() << "; " << right.name() << " " << expected << ", psi " << psi
-                 << ", psi = 0 " << without << ", psi = 1 " << full);
-  CHECK(z(expected) <= 4);
-  if (right.sampling_weight(round, problem.samples()) > 0) {
-    const double finite = predicted(FiniteStepMoment(), round);
-    MESSAGE("without the feedback of sampling: " << finite);
-    CHECK(z(finite) >= 5);
-  }
-  CHECK(z(full) >= 5);
-  if (round.local_steps > 1) CHECK(z(without) >= 5);
-  if (round.local_steps > 1) {
-    Round shorter = round;
-    shorter.local_steps /= 2;  // ψ(ηHλ) for ψ(2ηHλ)
-    CHECK(z(predicted(right, shorter)) >= 5);
-  }
 }
 
 }  // namespace
@@ -167,24 +119,6 @@ TEST_CASE("the slow flow of matrix factorization ends balanced, at the least tra
       CHECK((U.transpose() * U - V.transpose() * V).norm() > 0.1);
     }
   }
-}
-
-TEST_CASE("the iterates of matrix factorization fall as the finite-step theory says") {
-  const MatrixFactorization problem(RandomLowRank{4, 3, 3, 1}, 3);
-  const VectorXd start = start_of(problem.default_start());
-  for (const std::int64_t H : {1, 100})
-    check_fall<NoiseKind::label>(problem, start,
-                                 {.eta = 0.005, .local_steps = H, .workers = 4, .local_batch = 1}, 0.1, 0.1,
-                                 160, FiniteStepMoment());
-}
-
-TEST_CASE("the iterates of matrix sensing with minibatches fall as the sampling-corrected theory says") {
-  const MatrixSensing problem(RandomSensing{{4, 4, 1, 1}, 6}.generate(), 2);
-  const VectorXd start = start_of(problem.default_start());
-  for (const std::int64_t H : {1, 50})
-    check_fall<NoiseKind::minibatch>(problem, start,
-                                     {.eta = 0.004, .local_steps = H, .workers = 4, .local_batch = 2}, 0.1,
-                                     0.1, 640, SamplingMoment());
 }
 
 TEST_CASE("without label noise an interpolator of a nonlinear model stays where it is; with it, it moves") {

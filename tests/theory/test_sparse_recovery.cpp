@@ -5,18 +5,13 @@
 
 #include <Eigen/Dense>
 #include <cmath>
-#include <memory>
 #include <vector>
 
-#include "slowsde/optim/finite_step_moment.hpp"
-#include "slowsde/optim/local_sgd.hpp"
 #include "slowsde/optim/qsr_moment.hpp"
 #include "slowsde/optim/sgd_moment.hpp"
 #include "slowsde/problems/diagonal_network.hpp"
 #include "slowsde/problems/least_squares_adaptor.hpp"
 #include "slowsde/sde/manifold_flow.hpp"
-#include "slowsde/sde/residual_flow.hpp"
-#include "slowsde/sde/statistics.hpp"
 #include "tests/support/tolerance.hpp"
 
 using namespace slowsde;
@@ -136,57 +131,4 @@ TEST_CASE("the slow flows of SGD and of QSR recover the sparse interpolator, QSR
   CHECK(sgd.records.front().lambda_min > 1e-2 * sgd.records.front().lambda_max);
   CHECK(sgd.records[4].lambda_min < 1e-6 * sgd.records[4].lambda_max);
   CHECK(end.rank < 12);
-}
-
-TEST_CASE("the iterates' fall of the trace over a short time is the predicted one") {
-  const Setting s;
-  constexpr double eta = 0.004, T = 0.16;
-  const double H_at[] = {1, 200};
-  const auto steps = static_cast<std::int64_t>(std::llround(T / (eta * eta)));
-  const double begin = s.network.trace_on_manifold(s.start.data());
-  std::vector<double> falls;
-  for (const double H : H_at) {
-    const Round round{
-        .eta = eta, .local_steps = static_cast<std::int64_t>(H), .workers = 4, .local_batch = 1};
-    LocalSgd algorithm;
-    algorithm.workers = round.workers;
-    algorithm.lr = LearningRate::constant(eta);
-    algorithm.rule = std::make_shared<ConstantRule>(round.local_steps);
-    algorithm.total_steps = steps;
-    GradientSource source;
-    source.seed = 20 + static_cast<std::uint64_t>(H);
-    source.noise = {.kind = NoiseKind::label, .label_sigma = sigma};
-    Moments fall, norm;
-    for (int first = 0; first < 48; first += native_width<double>) {
-      LocalSgdPack<DiagonalNetwork, double, NoiseKind::label> pack(s.network, algorithm, source,
-                                                                   static_cast<std::uint64_t>(first));
-      pack.run(s.start.data(), {{steps, 0}}, [&](int, const Pack<double>* theta) {
-        for (int l = 0; l < native_width<double>; ++l) {
-          VectorXd x(s.network.dim());
-          for (int j = 0; j < x.size(); ++j) x[j] = theta[j][l];
-          const FlowResult end = gradient_flow_limit(s.model, x);
-          CHECK(end.converged);
-          fall.add(begin - s.network.trace_on_manifold(end.point.data()));
-          norm.add(s.weighted_norm(s.beta(end.point)));
-        }
-      });
-    }
-    const auto predicted = [&](const SecondMoment& moment) {
-      const auto flow = manifold_flow(s.model, s.start, moment, sigma, [&](double) { return round; }, {0, T},
-                                      {.tolerance = 1e-6});
-      CHECK(flow.converged);
-      return begin - flow.records.back().trace;
-    };
-    const double finite = predicted(FiniteStepMoment()), plain = predicted(SgdMoment()),
-                 local = predicted(QsrMoment());
-    MESSAGE("H = " << H << ": trace " << begin << " falls by " << fall.mean << " +- " << fall.standard_error()
-                   << "; finite step " << finite << ", psi = 0 " << plain << ", B_loc for B " << local
-                   << "; sum m|beta| " << s.weighted_norm(s.beta(s.start)) << " -> " << norm.mean << " +- "
-                   << norm.standard_error());
-    CHECK(test::zscore(fall.mean, finite, fall.standard_error()) <= 4);
-    CHECK(test::zscore(fall.mean, local, fall.standard_error()) >= 5);
-    if (H > 1) CHECK(test::zscore(fall.mean, plain, fall.standard_error()) >= 5);
-    CHECK(test::zscore(norm.mean, s.weighted_norm(s.beta(s.start)), norm.standard_error()) >= 5);
-    CHECK(norm.mean < s.weighted_norm(s.beta(s.start)));
-  }
 }

@@ -1,0 +1,108 @@
+// What claims measure with on least-squares problems of run-time dimension: observables of Φ of the iterates,
+// and the slow flow, both in residual space.
+#pragma once
+
+#include <Eigen/Core>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <stdexcept>
+#include <vector>
+
+#include "slowsde/experiments/claim_measurements.hpp"
+#include "slowsde/problems/least_squares_model.hpp"
+#include "slowsde/sde/manifold_flow.hpp"
+#include "slowsde/sde/residual_flow.hpp"
+
+namespace slowsde {
+
+/// tr 𝓗 = |J|²/n where outputs interpolate.
+inline double trace_on_manifold(const LeastSquaresModel& model, const Eigen::VectorXd& zeta) {
+  Eigen::MatrixXd J;
+  model.jacobian(zeta, J);
+  return J.squaredNorm() / model.samples();
+}
+
+/// What was observed of each replica, NaN where it diverged or has no Φ.
+struct ReplicaTable {
+  std::vector<RecordPoint> points;
+  std::size_t observables = 0, replicas = 0;
+  std::vector<double> values;  ///< (points × observables × replicas)
+
+  double at(std::size_t replica, std::size_t point, std::size_t observable = 0) const {
+    return values[(point * observables + observable) * replicas + replica];
+  }
+  /// Mean of f(replica), with the standard error of few values.
+  template <class F>
+  Measured mean(F f) const {
+    Moments moments;
+    for (std::size_t r = 0; r < replicas; ++r) moments.add(f(r));
+    return Measured::of_few(moments);
+  }
+  Measured mean_at(std::size_t point, std::size_t observable = 0) const {
+    return mean([&](std::size_t r) { return at(r, point, observable); });
+  }
+};
+
+/// Simulates replicas of `algorithm` from `start` on Γ; observe(const VectorXd& ζ, double* values) of ζ =
+/// Φ(θ̄) at the ends of the rounds in which the slow times are reached.
+template <NoiseKind Kind, LeastSquaresProblem P, class Observe>
+ReplicaTable observe_phi(const P& problem, const LeastSquaresModel& model, const LocalSgd& algorithm,
+                         const Eigen::VectorXd& start, const std::vector<double>& times,
+                         const IterateOptions& options, const FlowOptions& flow, std::size_t observables,
+                         Observe observe) {
+  constexpr std::size_t W = native_width<double>;
+  if (options.replicas % W != 0) throw std::invalid_argument("replicas must fill whole packs");
+  algorithm.check();
+  GradientSource source;
+  source.seed = options.seed;
+  source.noise = {.kind = Kind, .label_sigma = options.sigma, .replacement = options.replacement};
+  source.local_batch = algorithm.local_batch;
+  ReplicaTable table{.points = record_points(algorithm, times, 1),
+                     .observables = observables,
+                     .replicas = options.replicas,
+                     .values = {}};
+  table.values.assign(table.points.size() * observables * options.replicas,
+                      std::numeric_limits<double>::quiet_NaN());
+  parallel_for(options.threads, options.replicas / W, [&](std::size_t pack) {
+    LocalSgdPack<P, double, Kind> simulation(problem, algorithm, source, pack * W);
+    std::vector<double> values(observables);
+    Eigen::VectorXd theta(start.size());
+    simulation.run(start.data(), table.points, [&](int point, const Pack<double>* x) {
+      for (std::size_t l = 0; l < W; ++l) {
+        for (Eigen::Index j = 0; j < theta.size(); ++j) theta[j] = x[j][static_cast<int>(l)];
+        if (!theta.allFinite()) continue;
+        const FlowResult end = gradient_flow_limit(model, theta, flow);
+        if (!end.converged) continue;
+        observe(end.point, values.data());
+        for (std::size_t q = 0; q < observables; ++q)
+          table
+              .values[(static_cast<std::size_t>(point) * observables + q) * options.replicas + pack * W + l] =
+              values[q];
+      }
+    });
+  });
+  return table;
+}
+
+/// observe(const VectorXd& ζ) along the slow flow at increasing slow times > 0; NaN at all of them where the
+/// flow does not get to the end, or the moment is not stationary at the round's learning rate.
+template <class Observe>
+std::vector<double> along_slow_flow(const LeastSquaresModel& model, const Eigen::VectorXd& start,
+                                    const SecondMoment& moment, double sigma, const Round& round,
+                                    std::vector<double> times, const ManifoldFlowOptions& options,
+                                    Observe observe) {
+  std::vector<double> values(times.size(), std::numeric_limits<double>::quiet_NaN());
+  times.insert(times.begin(), 0);
+  try {
+    const auto flow = manifold_flow(
+        model, start, moment, sigma, [&](double) { return round; }, times, options);
+    if (!flow.converged) return values;
+    for (std::size_t k = 0; k < values.size(); ++k) values[k] = observe(flow.records[k + 1].point);
+  } catch (const std::domain_error&) {
+  }
+  return values;
+}
+
+}  // namespace slowsde
