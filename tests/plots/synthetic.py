@@ -272,6 +272,31 @@ def h_base(path, bases=(1, 2, 4, 8), alphas=(0.01, 0.1)):
     return write(path, config, stack(points, coordinates))
 
 
+def verification(path, verdicts=("confirmed", "confirmed", "refuted", "inconclusive")):
+    """Claims with two comparisons each, the second without wrong theories and with a margin."""
+    measured = lambda mean, se=0.0, n=0: {"mean": mean, "se": se, "n": n}
+    claims = []
+    for i, verdict in enumerate(verdicts):
+        z = {"confirmed": 0.7, "refuted": 40.0 if i % 2 else None, "inconclusive": 1.1}[verdict]
+        wrong = [{"name": "K for K − 1 & <no> \"cross\" term", "predicted": measured(1.5 + i), "z": 12.5 + i},
+                 {"name": "no drift", "predicted": measured(3.0), "z": None}]
+        first = {"quantity": f"E x of Local SGD at t = {i}, K = 4, ηH = 0.4", "prediction_by": "ODE with 1 + (K−1)ψ(2ηHλ)",
+                 "measured": measured(None if z is None else -1.1673761, 0.00053399, 3200), "predicted": measured(-1.168),
+                 "effect": 0.3, "margin": 0, "least_n": 3000, "z": z, "verdict": verdict,
+                 "reason": "" if verdict == "confirmed" else "the standard error is above a fifth of the effect",
+                 "wrong_theories": wrong}
+        second = first | {"verdict": "confirmed", "z": 0.2, "margin": 0.01, "reason": "", "wrong_theories": []}
+        claims.append({"name": f"claim-number-{i}", "statement": "Local SGD drifts 1 + (K−1)ψ(2ηHλ) times as fast as SGD",
+                       "source": "Gu et al. 2023, Theorem 3.3", "verdict": verdict, "seconds": 2.5,
+                       "comparisons": [first, second]})
+    judged = {"schema_version": 1, "suite": "quick", "seed": 1, "false_alarm_budget": 1e-3, "critical_z": 4.07,
+              "rejection_z": 5, **{v: verdicts.count(v) for v in ("confirmed", "refuted", "inconclusive")}, "claims": claims}
+    arrays = {"measured": (("comparison",), [0.0] * 2 * len(claims))}
+    write(path, {"kind": "verification", "title": "Verification, suite quick"}, arrays)
+    (path / "verification.json").write_text(json.dumps(judged), encoding="utf-8")
+    return path
+
+
 def suite(path, parts):
     """A suite at `path`; parts: {name: function that writes a run at its argument}."""
     write(path, {"kind": "suite", "title": "Headline"}, {"part": (("part",), list(parts))})

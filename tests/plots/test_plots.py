@@ -20,6 +20,7 @@ import numpy as np  # noqa: E402
 
 import drift_multiplier  # noqa: E402
 import ensemble  # noqa: E402
+import figures  # noqa: E402
 import intervals  # noqa: E402
 import loader  # noqa: E402
 import plot  # noqa: E402
@@ -79,7 +80,7 @@ class Scratch(unittest.TestCase):
         with warnings.catch_warnings(), style.context():
             warnings.simplefilter("error")
             warnings.filterwarnings("ignore", module="pyparsing")  # of its own, in matplotlib's mathtext
-            fig, caption = plot.FIGURES[figure or runs[0].figure].draw(runs, observable)
+            fig, caption = figures.draw(figure or runs[0].figure, runs, observable)
             self.addCleanup(style.plt.close, fig)
             self.assertEqual(collisions(fig), [])
         return fig, caption
@@ -392,8 +393,8 @@ class Content(Scratch):
         np.testing.assert_allclose(marks, expected, rtol=1e-12)
         predicted = [line.get_ydata()[0] for line in fig.axes[0].lines if line.get_marker() == "_" and line.get_markersize() > 10]
         np.testing.assert_allclose(predicted, variables["final_predicted"].data[0], rtol=1e-12)
-        self.assertIn("Of 90 pairs of rules 88 have a predicted gap beyond 5 standard errors, 88 of them ordered as "
-                      "predicted and 0 not; 2 are ties and 0 have a gap that is not predicted. 14 pairs", caption)
+        self.assertIn("of 90 pairs of rules 88 have a predicted gap beyond 5 standard errors, 88 of them ordered as "
+                      "predicted and 0 not; 2 are ties and 0 have a gap that is not predicted; 14 pairs", caption)
 
     def test_no_two_rules_look_alike(self):
         looks = [sync_rules._look(i) for i in range(14)]
