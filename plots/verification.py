@@ -65,14 +65,19 @@ def _rivals(comparison):
 
 
 def _caption(judged, comparisons, critical):
-    rivals = [z for c in comparisons for z in _rivals(c) if z is not None]
+    rivals = [z for c in comparisons for z in _rivals(c)]
+    known = [z for z in rivals if z is not None]
     counts = ", ".join(f"{judged[v]} {v}" for v in LOOKS if judged[v] or v == "confirmed")
     equivalent = sum(c["margin"] > 0 for c in comparisons)
     text = (f"Of {len(judged['claims'])} claims {counts}: a mark is the distance of a measured number from its prediction "
             f"in standard errors, and {len(comparisons)} predictions that are all right stay within the grey band up to "
             f"{critical:.2f} with a probability of at least {1 - judged['false_alarm_budget']:g}")
     if rivals:
-        text += f"; bars are {len(rivals)} wrong theories, the nearest {min(rivals):.1f} standard errors away"
+        text += f"; bars are {len(rivals)} wrong theories"
+    if len(known) < len(rivals):
+        text += f", of which the nearest that has a finite distance is {min(known):.1f} standard errors away" if known else ""
+    elif known:
+        text += f", the nearest {min(known):.1f} standard errors away"
     if equivalent:
         text += f"; {equivalent} claims of equality are judged by a margin stated before, not by this distance"
     return text + "."

@@ -195,6 +195,41 @@ def multiplier(path, workers=(2, 8, 32), figure="drift-multiplier", rng=None):
     return write(path, config, stack(points, coordinates))
 
 
+def weak_order(path, order=1.0, rng=None):
+    """A sweep over the learning rate: the papers' fall is off by eta**order, the finite-step one is not."""
+    rng = rng or np.random.default_rng(8)
+    points, coordinates = [], {"lr": []}
+    t = np.array([0.0, 1.6])
+    for eta in (0.1, 0.05, 0.025, 0.0125):
+        all_series, models = [], []
+        for name, H in (("SGD", 1), ("Local SGD", round(0.8 / eta))):
+            settings = dict(eta=eta, workers=4, local_steps=H)
+            noise = 1e-4 * np.array([0, rng.standard_normal()])
+            all_series.append(series(name, t, np.array([0.4, 0.3]) + noise, np.array([0, 0.01])[:, None], 10000, **settings))
+            models.append(series(f"slow SDE of {name}", t, [0.4, 0.3 - 0.1 * eta**order], of=name, **settings))
+            models.append(series(f"finite-step of {name}", t, [0.4, 0.3], of=name, **settings))
+        points.append(variables(["log_x0"], all_series + models))
+        coordinates["lr"].append(eta)
+    config = _config("weak-order", "Weak order on the valley", kind="sweep")
+    config["models"] = [{"name": f"{text} of {of}", "theory": "slow-sde", "moment": moment} for of in ("SGD", "Local SGD")
+                        for text, moment in (("slow SDE", "sgd" if of == "SGD" else "psi"), ("finite-step", "finite-step"))]
+    return write(path, config, stack(points, coordinates))
+
+
+def decaying_lr(path, rng=None):
+    """Rules that drift 1, 2 and t times as fast as SGD."""
+    rng = rng or np.random.default_rng(9)
+    t = np.linspace(0, 4, 9)
+    all_series, models = [], []
+    for name, path_of in (("SGD", -0.1 * t), ("H = 5", -0.2 * t), ("QSR", -0.05 * t**2)):
+        settings = dict(eta=0.04, workers=8, local_steps=1 if name == "SGD" else 5)
+        sd = 0.02 * np.sqrt(t)
+        all_series.append(series(name, t, path_of + sd / np.sqrt(4000) * rng.standard_normal(t.size), sd[:, None], 4000, **settings))
+        models.append(series(f"{name}: slow SDE", t, path_of, of=name, moment="psi", **settings))
+    all_series += models
+    return write(path, _config("decaying-lr", "Cosine on the valley", all_series), variables(["log_x0"], all_series))
+
+
 def law(path, n=20000, rng=None):
     """Samples of two observables, right for the first model, shifted or narrowed for the others."""
     rng = rng or np.random.default_rng(3)
