@@ -330,8 +330,8 @@ int bench_command(const Registry& registry, const std::vector<std::string>& name
   return static_cast<int>(ExitCode::ok);
 }
 
-// Replaces this process, so the figures' exit status is ours.
-int plot_command(const std::vector<std::string>& arguments) {
+// Replaces this process by a script of plots/, so the script's exit status is ours.
+int script_command(const std::string& name, const std::vector<std::string>& arguments) {
   std::vector<std::string> folders;
   if (const char* named = std::getenv("SLOWSDE_PLOTS")) {
     folders.push_back(named);
@@ -341,13 +341,12 @@ int plot_command(const std::vector<std::string>& arguments) {
   std::string script;
   for (const std::string& folder : folders) {
     std::error_code ignored;
-    if (script.empty() && fs::is_regular_file(fs::path(folder) / "plot.py", ignored))
-      script = folder + "/plot.py";
+    if (script.empty() && fs::is_regular_file(fs::path(folder) / name, ignored)) script = folder + "/" + name;
   }
   if (script.empty()) {
     std::string all;
     for (const std::string& folder : folders) all += (all.empty() ? "" : ", ") + folder;
-    throw IoError("plot.py is in none of: " + all + " (the variable SLOWSDE_PLOTS names its folder)");
+    throw IoError(name + " is in none of: " + all + " (the variable SLOWSDE_PLOTS names its folder)");
   }
   std::vector<char*> argv{const_cast<char*>(python), script.data()};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
@@ -452,6 +451,9 @@ int dispatch(int argc, const char* const* argv, const Registry& registry) {
   CLI::App* plot =
       app.add_subcommand("plot", "Figures (PNG and SVG) from directories of results: plot DIR...");
   plot->prefix_command();
+  CLI::App* report = app.add_subcommand(
+      "report", "One self-contained HTML page from directories of results: report DIR... [--out FILE]");
+  report->prefix_command();
 
   CLI::App* info = app.add_subcommand("info", "Version, build, CPU, GPUs");
   info->add_flag("--json", json, "As JSON");
@@ -482,10 +484,12 @@ int dispatch(int argc, const char* const* argv, const Registry& registry) {
   if (*plan) return run_command(plan_options, registry, std::vector<std::string>(argv, argv + argc));
   if (*verification)
     return verify_command(verify_options, registry, std::vector<std::string>(argv, argv + argc));
-  if (*plot) {
-    const std::vector<std::string> arguments = plot->remaining();
-    if (arguments.empty()) return say_error("plot: name at least one directory of results", ExitCode::usage);
-    return plot_command(arguments);
+  for (const CLI::App* script : {plot, report}) {
+    if (!*script) continue;
+    const std::vector<std::string> arguments = script->remaining();
+    if (arguments.empty())
+      return say_error(script->get_name() + ": name at least one directory of results", ExitCode::usage);
+    return script_command(script->get_name() + ".py", arguments);
   }
   if (*info) return info_command(json);
   if (*bench)

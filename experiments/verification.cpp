@@ -127,7 +127,8 @@ std::string verification_json(const Verification& v) {
   json.begin_object().member("schema_version", 1).member("suite", effort_name(v.effort));
   json.member("seed", v.seed)
       .member("false_alarm_budget", false_alarm_budget)
-      .member("critical_z", v.critical);
+      .member("critical_z", v.critical)
+      .member("rejection_z", rejection);
   json.member("confirmed", v.count(Verdict::confirmed)).member("refuted", v.count(Verdict::refuted));
   json.member("inconclusive", v.count(Verdict::inconclusive)).key("claims").begin_array();
   for (const JudgedClaim& claim : v.claims) {

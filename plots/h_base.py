@@ -60,8 +60,8 @@ def draw(runs, observable=None):
         axes[row, 0].set_ylabel(label)
     style.legends_above(fig, [(None, handles)])
     return fig, (f"{run.title or run.path.name}: at the end of training, against what it cost; means over the seeds with "
-                 f"95 % intervals (Student's t). Numbers beside the first line's marks, in the lowest panel, are {_symbol(base)}, which falls along "
-                 "each line from left to right.")
+                 f"95 % intervals (Student's t), and numbers beside the first line's marks, in the lowest panel, are {base}, which "
+                 "falls along each line from left to right.")
 
 
 def _number(ax, marks, colour):

@@ -98,6 +98,34 @@ class Run:
                                  + ", ".join(ensemble.observables))
 
 
+VERDICTS = ("confirmed", "refuted", "inconclusive")
+
+
+def verification(run):
+    """What `slowsde verify --out` wrote beside result.nc: the claims with their comparisons and wrong theories."""
+    file = run.path / "verification.json"
+    judged = _parse(file, json.loads)
+    if not isinstance(judged, dict) or not isinstance(judged.get("claims"), list):
+        raise Unreadable(f"{file}: is missing or holds no claims")
+    if int(judged.get("schema_version", 0)) > SCHEMA:
+        raise Unreadable(f"{file}: schema version {judged['schema_version']} is later than {SCHEMA}")
+
+    def require(table, *keys):
+        for key in keys:
+            if key not in table:
+                raise Unreadable(f"{file}: lacks '{key}'")
+        if table.get("verdict", VERDICTS[0]) not in VERDICTS:
+            raise Unreadable(f"{file}: verdict '{table['verdict']}' is none of {', '.join(VERDICTS)}")
+
+    require(judged, "suite", "seed", "critical_z", "rejection_z", "false_alarm_budget", *VERDICTS)
+    for claim in judged["claims"]:
+        require(claim, "name", "statement", "source", "verdict", "comparisons")
+        for comparison in claim["comparisons"]:
+            require(comparison, "quantity", "prediction_by", "measured", "predicted", "margin", "z", "verdict", "reason",
+                    "wrong_theories")
+    return judged
+
+
 def is_run(path):
     return (path / "result.nc").is_file()
 

@@ -123,8 +123,8 @@ def _hours(ax, data, looks, marks):
 
 
 def _caption(run, data, rules, predicted, timed):
-    text = (f"{run.title or run.path.name}: {float(data['total_steps']):.0f} steps on {float(data['workers']):.0f} workers. "
-            "H of the round under way, counted on the true schedule")
+    text = (f"{run.title or run.path.name}: {float(data['total_steps']):.0f} steps on {float(data['workers']):.0f} workers, "
+            "nothing trained; H of the round under way, counted on the true schedule")
     if predicted:
         x, y = float(data["answer_communication"]), float(data["answer_extra_drift"])
         text += ("; drift toward flat minima over that of SGD with the same batch, as the slow SDE predicts it for the "
@@ -137,4 +137,4 @@ def _caption(run, data, rules, predicted, timed):
         base = float(data["measured_bandwidth"])
         text += (f"; hours from {float(data['step_seconds']):.3g} s a step and {float(data['average_seconds']):.3g} s an "
                  f"average at {base:g} Gbit/s, bars: what the rounding of the measured times or the fit leaves open")
-    return text + ". Nothing was trained."
+    return text + "."

@@ -66,8 +66,7 @@ def draw(runs, observable=None):
                             color=colour, mfc="white", mew=0.9, zorder=4, ms=3.6)
         top.set_xlabel(style.SLOW_TIME if across < 3 else style.SLOW_TIME_SHORT)
         top.set_xlim(left=0)
-        # names below marks need about an inch each
-        short = len(algorithms) * across > 6 or max(map(len, algorithms)) > 18
+        short = len(algorithms) * across > 6 or len(algorithms) * max(map(len, algorithms)) > 48  # what fits below a panel
         bottom.set_xticks(range(len(algorithms)), [_short(a) if short else a for a in algorithms])
         bottom.set_xlim(-0.5, len(algorithms) - 0.5)
         bottom.tick_params(axis="x", length=0)

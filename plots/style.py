@@ -3,6 +3,8 @@
 The first three colours follow Paul Tol's high-contrast scheme: distinct to colour-blind readers and, by their
 lightness, in grey; markers and line styles differ as well.
 """
+import io
+
 import matplotlib
 import numpy as np
 
@@ -136,14 +138,26 @@ def legends_above(fig, groups):
     fig.align_ylabels()
 
 
+def settle(fig):
+    """Computes the layout once: each file would compute it anew."""
+    fig.draw_without_rendering()
+    fig.set_layout_engine("none")
+
+
 def save(fig, folder, name, caption):
     """Writes NAME.png, NAME.svg and NAME.txt; returns their paths. Equal results give equal bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.{ending}" for ending in ("png", "svg", "txt")]
-    fig.draw_without_rendering()
-    fig.set_layout_engine("none")  # the layout stands; each file would compute it anew
+    settle(fig)
     fig.savefig(paths[0], metadata={"Software": None})
-    fig.savefig(paths[1], metadata={"Date": None, "Creator": None})
+    paths[1].write_text(svg(fig), encoding="utf-8")
     paths[2].write_text(" ".join(caption.split()) + "\n", encoding="utf-8")
     plt.close(fig)
     return paths
+
+
+def svg(fig):
+    """The text of an SVG file of a settled figure."""
+    text = io.StringIO()
+    fig.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    return text.getvalue()

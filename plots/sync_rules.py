@@ -74,8 +74,8 @@ def _caption(run, compared):
     decided = count("ordered as predicted") + count("contradicted")
     long = int(np.nansum(np.asarray(run.variables["long_rounds"].data)))
     return (f"{run.title or run.path.name}: {style.PLAIN.get(compared, compared)} at the end against communication, the "
-            f"local steps of each rule over the run, and what the network makes of images it was not trained on. Of "
+            f"local steps of each rule over the run, and what the network makes of images it was not trained on; of "
             f"{len(verdicts)} pairs of rules {decided} have a predicted gap beyond 5 standard errors, "
             f"{count('ordered as predicted')} of them ordered as predicted and {count('contradicted')} not; "
-            f"{count('tie')} are ties and {count('gap not predicted')} have a gap that is not predicted. {long} pairs have "
+            f"{count('tie')} are ties and {count('gap not predicted')} have a gap that is not predicted; {long} pairs have "
             f"a round within which the compared quantity changes by more than 1 %.")

@@ -12,13 +12,16 @@ fail() {
   exit 1
 }
 
-# The names in scripts/packages.txt whose packages are not installed.
+# The files of scripts/ that name the packages; scripts/test adds its own.
+package_lists=(packages.txt)
+
+# The names in those files whose packages are not installed.
 missing_packages() {
   local name
   while read -r name _; do
     [[ -z $name || $name == \#* ]] && continue
     [[ $(dpkg-query -W -f='${db:Status-Status}' "$name" 2>/dev/null || true) == installed ]] || echo "$name"
-  done <"$root/scripts/packages.txt"
+  done < <(cd "$root/scripts" && cat "${package_lists[@]}")
 }
 
 # ensure_packages yes|no: installs what is missing, or (no) lists it and fails.

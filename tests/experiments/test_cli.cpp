@@ -89,7 +89,7 @@ TEST_CASE("help shows the exit codes, and a wrong command line is one line and s
   for (const char* arguments :
        {"", "rnu", "run", "run a.toml b.toml", "run x.toml --threads 0", "run x.toml --seed -1",
         "run x.toml --seed 9223372036854775808", "run x.toml --backend tpu", "run x.toml --sed 3", "plan",
-        "new", "new problem", "plot", "list extra"}) {
+        "new", "new problem", "plot", "report", "list extra"}) {
     CAPTURE(arguments);
     const Outcome o = slowsde_program(dir, arguments);
     CHECK(o.status == 2);
@@ -281,16 +281,17 @@ TEST_CASE("a backend that is not there has its own status") {
   CHECK(!fs::exists(dir / "results"));
 }
 
-TEST_CASE("plot hands its arguments and its status through") {
+TEST_CASE("plot and report hand their arguments and their status through") {
   Scratch dir;
-  dir.write("plots/plot.py", "import sys\nprint(sys.argv[1:])\nsys.exit(7)\n");
-  const Outcome o =
-      shell(dir, std::string("SLOWSDE_PLOTS=plots ") + SLOWSDE_PROGRAM + " plot a 'b c' --format svg");
-  CHECK(o.status == 7);
-  CHECK(o.out == "['a', 'b c', '--format', 'svg']\n");
-  const Outcome none = shell(dir, std::string("SLOWSDE_PLOTS=nowhere ") + SLOWSDE_PROGRAM + " plot a");
-  CHECK(none.status == 5);
-  CHECK(is_one_error(none.err));
+  for (const std::string name : {"plot", "report"}) {
+    dir.write("plots/" + name + ".py", "import sys\nprint(sys.argv[1:])\nsys.exit(7)\n");
+    const Outcome o = shell(dir, "SLOWSDE_PLOTS=plots " SLOWSDE_PROGRAM " " + name + " a 'b c' --format svg");
+    CHECK(o.status == 7);
+    CHECK(o.out == "['a', 'b c', '--format', 'svg']\n");
+    const Outcome none = shell(dir, "SLOWSDE_PLOTS=nowhere " SLOWSDE_PROGRAM " " + name + " a");
+    CHECK(none.status == 5);
+    CHECK(is_one_error(none.err));
+  }
 }
 
 TEST_CASE("new problem writes a header that compiles, and never overwrites") {

@@ -195,6 +195,41 @@ def multiplier(path, workers=(2, 8, 32), figure="drift-multiplier", rng=None):
     return write(path, config, stack(points, coordinates))
 
 
+def weak_order(path, order=1.0, rng=None):
+    """A sweep over the learning rate: the papers' fall is off by eta**order, the finite-step one is not."""
+    rng = rng or np.random.default_rng(8)
+    points, coordinates = [], {"lr": []}
+    t = np.array([0.0, 1.6])
+    for eta in (0.1, 0.05, 0.025, 0.0125):
+        all_series, models = [], []
+        for name, H in (("SGD", 1), ("Local SGD", round(0.8 / eta))):
+            settings = dict(eta=eta, workers=4, local_steps=H)
+            noise = 1e-4 * np.array([0, rng.standard_normal()])
+            all_series.append(series(name, t, np.array([0.4, 0.3]) + noise, np.array([0, 0.01])[:, None], 10000, **settings))
+            models.append(series(f"slow SDE of {name}", t, [0.4, 0.3 - 0.1 * eta**order], of=name, **settings))
+            models.append(series(f"finite-step of {name}", t, [0.4, 0.3], of=name, **settings))
+        points.append(variables(["log_x0"], all_series + models))
+        coordinates["lr"].append(eta)
+    config = _config("weak-order", "Weak order on the valley", kind="sweep")
+    config["models"] = [{"name": f"{text} of {of}", "theory": "slow-sde", "moment": moment} for of in ("SGD", "Local SGD")
+                        for text, moment in (("slow SDE", "sgd" if of == "SGD" else "psi"), ("finite-step", "finite-step"))]
+    return write(path, config, stack(points, coordinates))
+
+
+def decaying_lr(path, rng=None):
+    """Rules that drift 1, 2 and t times as fast as SGD."""
+    rng = rng or np.random.default_rng(9)
+    t = np.linspace(0, 4, 9)
+    all_series, models = [], []
+    for name, path_of in (("SGD", -0.1 * t), ("H = 5", -0.2 * t), ("QSR", -0.05 * t**2)):
+        settings = dict(eta=0.04, workers=8, local_steps=1 if name == "SGD" else 5)
+        sd = 0.02 * np.sqrt(t)
+        all_series.append(series(name, t, path_of + sd / np.sqrt(4000) * rng.standard_normal(t.size), sd[:, None], 4000, **settings))
+        models.append(series(f"{name}: slow SDE", t, path_of, of=name, moment="psi", **settings))
+    all_series += models
+    return write(path, _config("decaying-lr", "Cosine on the valley", all_series), variables(["log_x0"], all_series))
+
+
 def law(path, n=20000, rng=None):
     """Samples of two observables, right for the first model, shifted or narrowed for the others."""
     rng = rng or np.random.default_rng(3)
@@ -270,6 +305,31 @@ def h_base(path, bases=(1, 2, 4, 8), alphas=(0.01, 0.1)):
     config = {"kind": "sweep", "title": "H_base", "figure": "h-base"}
     coordinates = {"H_base": [float(H) for H, _ in grid], "alpha": [a for _, a in grid]}
     return write(path, config, stack(points, coordinates))
+
+
+def verification(path, verdicts=("confirmed", "confirmed", "refuted", "inconclusive")):
+    """Claims with two comparisons each, the second without wrong theories and with a margin."""
+    measured = lambda mean, se=0.0, n=0: {"mean": mean, "se": se, "n": n}
+    claims = []
+    for i, verdict in enumerate(verdicts):
+        z = {"confirmed": 0.7, "refuted": 40.0 if i % 2 else None, "inconclusive": 1.1}[verdict]
+        wrong = [{"name": "K for K − 1 & <no> \"cross\" term", "predicted": measured(1.5 + i), "z": 12.5 + i},
+                 {"name": "no drift", "predicted": measured(3.0), "z": None}]
+        first = {"quantity": f"E x of Local SGD at t = {i}, K = 4, ηH = 0.4", "prediction_by": "ODE with 1 + (K−1)ψ(2ηHλ)",
+                 "measured": measured(None if z is None else -1.1673761, 0.00053399, 3200), "predicted": measured(-1.168),
+                 "effect": 0.3, "margin": 0, "least_n": 3000, "z": z, "verdict": verdict,
+                 "reason": "" if verdict == "confirmed" else "the standard error is above a fifth of the effect",
+                 "wrong_theories": wrong}
+        second = first | {"verdict": "confirmed", "z": 0.2, "margin": 0.01, "reason": "", "wrong_theories": []}
+        claims.append({"name": f"claim-number-{i}", "statement": "Local SGD drifts 1 + (K−1)ψ(2ηHλ) times as fast as SGD",
+                       "source": "Gu et al. 2023, Theorem 3.3", "verdict": verdict, "seconds": 2.5,
+                       "comparisons": [first, second]})
+    judged = {"schema_version": 1, "suite": "quick", "seed": 1, "false_alarm_budget": 1e-3, "critical_z": 4.07,
+              "rejection_z": 5, **{v: verdicts.count(v) for v in ("confirmed", "refuted", "inconclusive")}, "claims": claims}
+    arrays = {"measured": (("comparison",), [0.0] * 2 * len(claims))}
+    write(path, {"kind": "verification", "title": "Verification, suite quick"}, arrays)
+    (path / "verification.json").write_text(json.dumps(judged), encoding="utf-8")
+    return path
 
 
 def suite(path, parts):

@@ -4,6 +4,7 @@ import contextlib
 import io
 import itertools
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ import numpy as np  # noqa: E402
 
 import drift_multiplier  # noqa: E402
 import ensemble  # noqa: E402
+import figures  # noqa: E402
 import intervals  # noqa: E402
 import loader  # noqa: E402
 import plot  # noqa: E402
@@ -79,7 +81,7 @@ class Scratch(unittest.TestCase):
         with warnings.catch_warnings(), style.context():
             warnings.simplefilter("error")
             warnings.filterwarnings("ignore", module="pyparsing")  # of its own, in matplotlib's mathtext
-            fig, caption = plot.FIGURES[figure or runs[0].figure].draw(runs, observable)
+            fig, caption = figures.draw(figure or runs[0].figure, runs, observable)
             self.addCleanup(style.plt.close, fig)
             self.assertEqual(collisions(fig), [])
         return fig, caption
@@ -302,6 +304,20 @@ class Look(Scratch):
     def test_when(self):
         self.draw(synthetic.when(self.scratch / "run"))
 
+    def test_verification(self):
+        _, caption = self.draw(synthetic.verification(self.scratch / "run"))
+        self.assertIn("Of 4 claims 2 confirmed, 1 refuted, 1 inconclusive", caption)
+        self.assertIn("8 wrong theories, of which the nearest that has a finite distance is 12.5", caption)
+        self.draw(synthetic.verification(self.scratch / "long", ["confirmed"] * 30))
+        self.assert_not_drawn(self.program(synthetic.valley(self.scratch / "valley"), "--figure", "verification"),
+                              "is no verification")
+
+    def test_weak_order_and_decaying_rates(self):
+        self.draw(synthetic.weak_order(self.scratch / "run"))
+        self.draw(synthetic.decaying_lr(self.scratch / "other"))
+        self.assert_not_drawn(self.program(synthetic.valley(self.scratch / "valley"), "--figure", "weak-order"), "is no sweep")
+        self.assert_not_drawn(self.program(self.scratch / "run", "--figure", "decaying-lr"), "is a sweep")
+
     def test_workers_alone_and_of_two_runs(self):
         path = synthetic.workers(self.scratch / "run")
         self.draw(path)
@@ -392,8 +408,23 @@ class Content(Scratch):
         np.testing.assert_allclose(marks, expected, rtol=1e-12)
         predicted = [line.get_ydata()[0] for line in fig.axes[0].lines if line.get_marker() == "_" and line.get_markersize() > 10]
         np.testing.assert_allclose(predicted, variables["final_predicted"].data[0], rtol=1e-12)
-        self.assertIn("Of 90 pairs of rules 88 have a predicted gap beyond 5 standard errors, 88 of them ordered as "
-                      "predicted and 0 not; 2 are ties and 0 have a gap that is not predicted. 14 pairs", caption)
+        self.assertIn("of 90 pairs of rules 88 have a predicted gap beyond 5 standard errors, 88 of them ordered as "
+                      "predicted and 0 not; 2 are ties and 0 have a gap that is not predicted; 14 pairs", caption)
+
+    def test_the_order_is_that_of_the_error(self):
+        for order in (1.0, 0.5):
+            _, caption = self.draw(synthetic.weak_order(self.scratch / f"{order}", order))
+            found = re.findall(r"slow SDE of the papers for [A-Za-z ]* of order ([0-9.]+) ± ([0-9.]+)", caption)
+            self.assertEqual(len(found), 2)
+            for value, half in found:
+                self.assertLess(abs(float(value) - order), 2 * float(half))
+
+    def test_the_drift_below_is_the_ratio_of_speeds(self):
+        fig, caption = self.draw(synthetic.decaying_lr(self.scratch / "run"))
+        lines = [line.get_ydata() for line in fig.axes[1].lines if line.get_linestyle() == ":" and len(line.get_ydata()) == 8]
+        np.testing.assert_allclose(lines[0], 2, rtol=1e-12)
+        np.testing.assert_allclose(lines[1], np.linspace(0.25, 3.75, 8), rtol=1e-12)
+        self.assertIn("K being 8", caption)
 
     def test_no_two_rules_look_alike(self):
         looks = [sync_rules._look(i) for i in range(14)]
