@@ -1,11 +1,12 @@
 # CUDA kernels: gpu/*.cu make the library slowsde_gpu, which the library and the program then need.
 set(CMAKE_CUDA_ARCHITECTURES 90 CACHE STRING "GPU architectures to compile for")
-set(CMAKE_CUDA_STANDARD 20)
-set(CMAKE_CUDA_STANDARD_REQUIRED ON)
 include(SlowsdeCudaLanguage)
 if(NOT CMAKE_CUDA_COMPILER)
   message(FATAL_ERROR "SLOWSDE_CUDA needs nvcc of CUDA 12 or newer (CMAKE_CUDA_COMPILER)")
 endif()
+# After the language: CMake's test of the compiler would ask for the standard before it knows the flag.
+set(CMAKE_CUDA_STANDARD 20)
+set(CMAKE_CUDA_STANDARD_REQUIRED ON)
 find_package(CUDAToolkit 12 REQUIRED)
 
 file(GLOB cuda_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/gpu/*.cu)
