@@ -206,17 +206,18 @@ TEST_CASE("trace, largest eigenvalue and spectrum are those of the Hessian at th
   // With 3d products Hutch++ spans everything, and with d Lanczos steps the quadrature's trace is
   // Hutchinson's.
   for (const char* loss : {"cross-entropy", "squared"}) {
-    const TrainPlan plan =
-        plan_of(mixture, {fmt::format("network.loss={}", loss), "measure.trace_products=300", "precision=f64",
-                          "measure.spectrum_at=[0.0, 1.0]", "measure.spectrum_probes=3"});
+    const TrainPlan plan = plan_of(
+        mixture, {fmt::format("network.loss={}", loss), "measure.trace_products=300", "precision=f64",
+                  "measure.spectrum_at=[0.0, 1.0]", "measure.spectrum_probes=3", "data.label_flip=0.2"});
     const TrainedReplica trained = train_replica(plan, plan.runs[1], 4, 2, 1, [](double) {});
     const std::vector<double> theta0 = plan.start(4, 2);
     const Eigen::VectorXd theta = Eigen::Map<const Eigen::VectorXd>(theta0.data(), plan.network->dim());
     std::vector<int> first(60);
     for (int i = 0; i < 60; ++i) first[static_cast<std::size_t>(i)] = i;
     const ClassificationData data = subset(plan.data.train, first);
-    const NetworkModel squares(*plan.network, regression(data));
-    const ClassificationModel entropy(*plan.network, {data.x.begin(), data.x.end()}, data.labels);
+    // In the mean over the flips the targets are 0.8 and 0.2/(C − 1).
+    const NetworkModel squares(*plan.network, regression(data, 0.8, 0.2 / (data.classes - 1)));
+    const ClassificationModel entropy(*plan.network, {data.x.begin(), data.x.end()}, data.labels, 0, 0.2);
     const HessianVectorProduct H = [&](const Eigen::VectorXd& u, Eigen::VectorXd& out) {
       plan.loss == LossKind::squared ? squares.hessian_vector_product(theta, u, out)
                                      : entropy.hessian_vector_product(theta, u, out);

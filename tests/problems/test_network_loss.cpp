@@ -134,6 +134,35 @@ TEST_CASE("with labels flipped with probability 0.1 among 10 classes the least c
     other[o] += 0.1;
     CHECK(loss(other, slope) > least + 1e-5);
   }
+  // The same in one column of weight 1, by the labels' distribution.
+  std::vector<double> slope_of_mean(C);
+  const double mean = cross_entropy_loss<0, double>(
+      C, 1, {best.data()}, [](int) { return 0.0; }, [](int) { return 1.0; }, {slope_of_mean.data()}, p);
+  CHECK(test::near_relative(mean, least, 1e-14));
+  for (const double s : slope_of_mean) CHECK(std::abs(s) <= 1e-15);
+}
+
+TEST_CASE("the mean over flipped labels is the sum over the labels by their probability, to second order") {
+  constexpr int C = 4;
+  constexpr double p = 0.3;
+  const Eigen::VectorXd f = test::normals(3 * C, 31);
+  const auto series = [&](const double* at) {
+    return std::array<double*, 3>{const_cast<double*>(at), const_cast<double*>(at + C),
+                                  const_cast<double*>(at + 2 * C)};  // read only
+  };
+  std::vector<double> sum(3 * C), adjoint(3 * C);
+  double value = 0;
+  for (int label = 0; label < C; ++label) {
+    const double weight = label == 2 ? 1 - p : p / (C - 1);
+    value += cross_entropy_loss<2, double>(
+        C, 1, series(f.data()), [&](int) { return static_cast<double>(label); }, [&](int) { return weight; },
+        series(adjoint.data()));
+    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += adjoint[i];
+  }
+  const double mean = cross_entropy_loss<2, double>(
+      C, 1, series(f.data()), [](int) { return 2.0; }, [](int) { return 1.0; }, series(adjoint.data()), p);
+  CHECK(test::near_relative(mean, value, 1e-14));
+  for (std::size_t i = 0; i < sum.size(); ++i) CHECK(std::abs(adjoint[i] - sum[i]) <= 1e-14);
 }
 
 TEST_CASE("in packs the losses are those of the numbers, and columns of weight zero do not count") {

@@ -1,0 +1,19 @@
+# Planted faults that `slowsde verify` has to find (label mutation, part of `scripts/test --all`). They share one copy of
+# the sources and its build, so they take turns, and the copy without a fault comes first.
+set(mutate ${SLOWSDE_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/mutations/mutate.py --source ${PROJECT_SOURCE_DIR}
+           --work ${PROJECT_BINARY_DIR}/mutations --cmake ${CMAKE_COMMAND})
+add_test(NAME mutation_none COMMAND ${mutate})
+set_tests_properties(mutation_none PROPERTIES LABELS mutation FIXTURES_SETUP mutations TIMEOUT 7200 PROCESSORS 2)
+file(GLOB mutations CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/mutations/*.patch)
+foreach(patch IN LISTS mutations)
+  get_filename_component(name ${patch} NAME_WE)
+  add_test(NAME mutation_${name} COMMAND ${mutate} ${patch})
+  set_tests_properties(mutation_${name} PROPERTIES LABELS mutation FIXTURES_REQUIRED mutations RESOURCE_LOCK mutations
+                                                   TIMEOUT 7200 PROCESSORS 2)
+endforeach()
+
+# The quick suite with other seeds: right theories stay confirmed, whatever is drawn.
+foreach(seed RANGE 1 20)
+  add_test(NAME verify_seed_${seed} COMMAND slowsde_program verify --suite quick --quiet --seed ${seed})
+  set_tests_properties(verify_seed_${seed} PROPERTIES LABELS seeds PROCESSORS 2)
+endforeach()
