@@ -74,19 +74,24 @@ class Evaluator {
   TargetRecipe target_;
 };
 
-/// ∇²L on the first training samples, in double precision.
+/// ∇²L on the first training samples, in double precision; L in the mean over flipped labels.
 class HessianOfTraining {
  public:
   explicit HessianOfTraining(const TrainPlan& plan) {
     std::vector<int> first(static_cast<std::size_t>(plan.sharpness_samples()));
     std::iota(first.begin(), first.end(), 0);
     const ClassificationData data = subset(plan.data.train, first);
-    if (plan.loss == LossKind::squared)
+    const double flip = plan.recipe.flip.probability;
+    if (plan.loss == LossKind::squared) {
+      // ½(f − y)² in the mean over y differs from that of the mean of y by a constant.
+      const TargetRecipe& target = plan.recipe.target;
+      const double other = flip > 0 ? flip / (data.classes - 1) : 0, range = target.on - target.off;
       squares_ = std::make_unique<NetworkModel>(
-          *plan.network, regression(data, plan.recipe.target.on, plan.recipe.target.off));
-    else
+          *plan.network, regression(data, target.off + range * (1 - flip), target.off + range * other));
+    } else {
       entropy_ = std::make_unique<ClassificationModel>(
-          *plan.network, std::vector<double>(data.x.begin(), data.x.end()), data.labels);
+          *plan.network, std::vector<double>(data.x.begin(), data.x.end()), data.labels, 0, flip);
+    }
   }
 
   SymmetricOperator at(const Eigen::VectorXd& theta) const {

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "slowsde/problems/label_flip.hpp"
 #include "slowsde/problems/network_loss.hpp"
 #include "slowsde/problems/network_pass.hpp"
 #include "slowsde/problems/requirement.hpp"
@@ -42,6 +43,7 @@ struct NetworkDerivatives<Real>::State {
   Network network;
   LossKind loss;
   ParallelLoop loop;
+  double label_flip;
   int samples;
   std::vector<Chunk> chunks;
   std::vector<Group> groups;
@@ -49,13 +51,15 @@ struct NetworkDerivatives<Real>::State {
   PassPlan plans[3];    // by order
   std::vector<Real> theta;
 
-  State(const Network& given, LossKind kind, const Batch<Real>& batch, ParallelLoop run)
+  State(const Network& given, LossKind kind, const Batch<Real>& batch, ParallelLoop run, double flip)
       : network(given),
         loss(kind),
         loop(std::move(run)),
+        label_flip(flip),
         samples(batch.size),
         plans{{network, columns, 0}, {network, columns, 1}, {network, columns, 2}} {
     require(samples >= 1, "samples >= 1", samples);
+    LabelFlip{label_flip}.check(network.outputs());
     require(batch.stride >= samples, "stride >= samples", batch.stride);
     require(batch.x != nullptr, "there are inputs", "none");
     if (loss == LossKind::squared)
@@ -123,7 +127,7 @@ struct NetworkDerivatives<Real>::State {
                                              pass.output_adjoints())
                         : cross_entropy_loss<N, V>(
                               outputs, columns, pass.outputs(), [&](int c) { return chunk.labels[c]; },
-                              weight, pass.output_adjoints());
+                              weight, pass.output_adjoints(), label_flip);
     double sum = 0;
     for (int l = 0; l < lanes; ++l) sum += static_cast<double>(value[l]);
     return sum;
@@ -207,8 +211,8 @@ struct NetworkDerivatives<Real>::State {
 
 template <class Real>
 NetworkDerivatives<Real>::NetworkDerivatives(const Network& network, LossKind loss,
-                                             const Batch<Real>& samples, ParallelLoop loop)
-    : state_(std::make_unique<State>(network, loss, samples, std::move(loop))) {}
+                                             const Batch<Real>& samples, ParallelLoop loop, double label_flip)
+    : state_(std::make_unique<State>(network, loss, samples, std::move(loop), label_flip)) {}
 template <class Real>
 NetworkDerivatives<Real>::~NetworkDerivatives() = default;
 template <class Real>

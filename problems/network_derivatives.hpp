@@ -19,10 +19,12 @@ using ParallelLoop = std::function<void(std::size_t count, const std::function<v
 template <class Real>
 class NetworkDerivatives {
  public:
-  /// Copies the samples, whose number and stride may be any. Throws std::invalid_argument when the batch is
-  /// empty or lacks what the loss needs.
+  /// Copies the samples, whose number and stride may be any. With label_flip > 0 the cross-entropy is its
+  /// mean over labels that are flipped with that probability (LabelFlip). Throws std::invalid_argument when
+  /// the batch is empty or lacks what the loss needs, unless 0 ≤ label_flip ≤ 1, or for one output and
+  /// label_flip > 0.
   NetworkDerivatives(const Network& network, LossKind loss, const Batch<Real>& samples,
-                     ParallelLoop loop = {});
+                     ParallelLoop loop = {}, double label_flip = 0);
   ~NetworkDerivatives();
   NetworkDerivatives(NetworkDerivatives&&) noexcept;
   NetworkDerivatives& operator=(NetworkDerivatives&&) noexcept;

@@ -68,11 +68,14 @@ V squared_loss(int outputs, int columns, const detail::Coefficients<V*, N>& f, c
 
 /// Σ_columns w (log Σ_o e^{f_o} − f_label), with adjoints w(p − 1_label), p = softmax f. label(column): the
 /// classes as numbers. The largest output is subtracted first, so nothing overflows.
+/// With flip > 0 the mean over labels that are one of the others with that probability: 1_label is then
+/// 1 − flip at the label and flip/(outputs − 1) elsewhere (LabelFlip).
 template <int N, class V, class Label, class Weight>
 V cross_entropy_loss(int outputs, int columns, const detail::Coefficients<V*, N>& f, Label&& label,
-                     Weight&& weight, const detail::Coefficients<V*, N>& adjoint) {
+                     Weight&& weight, const detail::Coefficients<V*, N>& adjoint, double flip = 0) {
   using std::exp;
   using std::log;
+  const double other = flip > 0 ? flip / (outputs - 1) : 0, excess = 1 - flip - other;
   V value(0.0);
   for (int c = 0; c < columns; ++c) {
     const V w = weight(c), own = label(c);
@@ -81,6 +84,10 @@ V cross_entropy_loss(int outputs, int columns, const detail::Coefficients<V*, N>
       const V f_o = f[0][o * columns + c];
       top = detail::larger(top, f_o);
       chosen = chosen + detail::indicator(own, o) * f_o;
+    }
+    if (flip > 0) {
+      chosen = excess * chosen;
+      for (int o = 0; o < outputs; ++o) chosen = chosen + other * f[0][o * columns + c];
     }
     // e = exp(f − top) as a series: e' = f' e
     detail::Coefficients<V, N> sum, p;
@@ -102,7 +109,7 @@ V cross_entropy_loss(int outputs, int columns, const detail::Coefficients<V*, N>
         for (int j = 1; j <= k; ++j) p[k] = p[k] - sum[j] * p[k - j];
         p[k] = p[k] * inverse;
       }
-      p[0] = p[0] - detail::indicator(own, o);
+      p[0] = p[0] - (excess * detail::indicator(own, o) + other);
       for (int k = 0; k <= N; ++k) p[k] = w * p[k];
       detail::store<0, V, N>(p, adjoint, o * columns + c);
     }

@@ -53,7 +53,7 @@ void scatter(const V& pack, double* entries, int first, int end) {
 // A batch of all samples, feature-major.
 NetworkDerivatives<double> make_derivatives(const Network& network, const std::vector<double>& x,
                                             const std::vector<int>& labels, double weight_decay,
-                                            ParallelLoop loop) {
+                                            double label_flip, ParallelLoop loop) {
   const auto require = [](bool holds, const char* inequality, auto value) {
     detail::require(holds, "classification", inequality, value);
   };
@@ -68,7 +68,7 @@ NetworkDerivatives<double> make_derivatives(const Network& network, const std::v
   MatrixXd by_feature = Eigen::Map<const MatrixXd>(x.data(), inputs, n).transpose();
   return {network, LossKind::cross_entropy,
           Batch<double>{.size = n, .stride = n, .x = by_feature.data(), .labels = labels.data()},
-          std::move(loop)};
+          std::move(loop), label_flip};
 }
 
 }  // namespace
@@ -345,10 +345,11 @@ void NetworkModel::curvature_contraction(const VectorXd& theta, const MatrixXd& 
 }
 
 ClassificationModel::ClassificationModel(Network network, const std::vector<double>& x,
-                                         std::vector<int> labels, double weight_decay, ParallelLoop loop)
+                                         std::vector<int> labels, double weight_decay, double label_flip,
+                                         ParallelLoop loop)
     : labels_(std::move(labels)),
       weight_decay_(weight_decay),
-      derivatives_(make_derivatives(network, x, labels_, weight_decay, std::move(loop))) {}
+      derivatives_(make_derivatives(network, x, labels_, weight_decay, label_flip, std::move(loop))) {}
 
 std::vector<int> ClassificationModel::class_counts() const {
   std::vector<int> counts(classes(), 0);

@@ -47,13 +47,15 @@ class NetworkModel : public LeastSquaresModel {
   std::shared_ptr<const Data> data_;
 };
 
-/// L(θ) = −(1/n) Σ_i log softmax(f(θ, x_i))_{label_i} + ½λ|θ|².
+/// L(θ) = −(1/n) Σ_i Σ_c q_ic log softmax(f(θ, x_i))_c + ½λ|θ|², with q_i = 1 at the label of sample i, or,
+/// in the mean over labels that are flipped with probability p (LabelFlip), 1 − p there and p/(C−1)
+/// elsewhere.
 class ClassificationModel {
  public:
   /// x: (n × inputs), sample-major. Throws std::invalid_argument when sizes disagree, a label is not one of
-  /// the outputs, or weight_decay λ < 0.
+  /// the outputs, weight_decay λ < 0, or label_flip p is no probability.
   ClassificationModel(Network network, const std::vector<double>& x, std::vector<int> labels,
-                      double weight_decay = 0, ParallelLoop loop = {});
+                      double weight_decay = 0, double label_flip = 0, ParallelLoop loop = {});
 
   const Network& network() const { return derivatives_.network(); }
   int dim() const { return network().dim(); }
