@@ -168,7 +168,7 @@ SLOWSDE_HD SLOWSDE_INLINE Pack<Real, W> abs(Pack<Real, W> x) {
 
 /// |x| with the sign of y, also that of a zero.
 template <class Real, int W>
-SLOWSDE_INLINE Pack<Real, W> copysign(Pack<Real, W> x, Pack<Real, W> y) {
+SLOWSDE_HD SLOWSDE_INLINE Pack<Real, W> copysign(Pack<Real, W> x, Pack<Real, W> y) {
   using Words = detail::WordVector<Real, W>;
   const Words sign = Words{} + (detail::UnsignedOf<Real>{1} << (8 * sizeof(Real) - 1));
   return detail::bits_as<typename Pack<Real, W>::Vector>((detail::bits_as<Words>(x.v) & ~sign) |
