@@ -1,4 +1,4 @@
-// The kernels of iterate_kernels.cuh as plain loops over their threads: what a machine without a GPU can
+// The kernels of ensemble_kernels.cuh as plain loops over their threads: what a machine without a GPU can
 // test.
 #pragma once
 

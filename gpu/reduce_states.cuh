@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "slowsde/gpu/device_array.hpp"
-#include "slowsde/gpu/iterate_ensemble.hpp"
+#include "slowsde/gpu/ensemble_kernels.hpp"
 
 namespace slowsde::detail {
 
@@ -131,7 +131,7 @@ class DeviceReducer {
       : points_(points),
         observables_(observables),
         replicas_(replicas),
-        kept_(std::min(samples, replicas)),
+        kept_(samples),
         chunk_(std::min(replicas, largest_device_chunk)),
         bound_(bound),
         gone_(chunk_),

@@ -16,7 +16,7 @@
 #include "slowsde/problems/two_valleys.hpp"
 #include "slowsde/problems/user_valley.hpp"
 #include "slowsde/problems/valley.hpp"
-#include "tests/support/iterate_ensembles.hpp"
+#include "tests/support/device_ensembles.hpp"
 
 using namespace slowsde;
 using slowsde::test::same_bits;

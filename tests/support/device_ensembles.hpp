@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "slowsde/gpu/ensemble_kernels.hpp"
 #include "slowsde/gpu/host_executor.hpp"
-#include "slowsde/gpu/iterate_ensemble.hpp"
 
 namespace slowsde::test {
 
@@ -28,7 +28,7 @@ inline IterateEnsemble ensemble_of(int workers, NoiseKind kind, bool single, std
   return ensemble;
 }
 
-/// (points × replicas × d), as IterateKernels::simulate gives them.
+/// (points × replicas × d), as EnsembleKernels::simulate gives them.
 template <class Worker, class P>
 std::vector<double> on_host(const P& problem, const IterateEnsemble& ensemble, std::uint64_t first,
                             std::size_t replicas) {
