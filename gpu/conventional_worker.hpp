@@ -68,7 +68,7 @@ class ConventionalWorker {
 };
 
 /// Calls use(std::type_identity<ConventionalWorker>, noise model) for the worker of a run; false where no
-/// thread can hold it: more than four columns of label noise.
+/// thread can hold it: label noise on more than two samples.
 template <class P, class Use>
 bool with_conventional_worker(const P& problem, const ConventionalRun& run, Use use) {
   if constexpr (LaneProblem<P, NoiseKind::gaussian>)
@@ -79,18 +79,14 @@ bool with_conventional_worker(const P& problem, const ConventionalRun& run, Use 
   if constexpr (LaneProblem<P, NoiseKind::label>)
     if (run.noise.kind != NoiseKind::gaussian) {
       const LabelNoise noise{run.noise.label_sigma};
-      switch (noise.columns(problem)) {
-        case 1:
-          use(std::type_identity<ConventionalWorker<P, LabelNoise, 1>>{}, noise);
-          return true;
-        case 2:
-          use(std::type_identity<ConventionalWorker<P, LabelNoise, 2>>{}, noise);
-          return true;
-        case 4:
-          use(std::type_identity<ConventionalWorker<P, LabelNoise, 4>>{}, noise);
-          return true;
-        default:
-          break;
+      constexpr int C = P::outputs_count;
+      if (noise.columns(problem) == C) {
+        use(std::type_identity<ConventionalWorker<P, LabelNoise, C>>{}, noise);
+        return true;
+      }
+      if (noise.columns(problem) == 2 * C) {
+        use(std::type_identity<ConventionalWorker<P, LabelNoise, 2 * C>>{}, noise);
+        return true;
       }
     }
   return false;

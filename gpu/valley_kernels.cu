@@ -1,7 +1,5 @@
-#include "slowsde/gpu/ensemble_kernels.cuh"
-#include "slowsde/problems/user_valley.hpp"
 #include "slowsde/problems/valley.hpp"
 
+#include "slowsde/gpu/ensemble_kernels.cuh"
+
 SLOWSDE_ENSEMBLE_KERNELS(slowsde::Valley);
-SLOWSDE_ENSEMBLE_KERNELS(slowsde::UserValley<slowsde::SineSteepness>);
-SLOWSDE_ENSEMBLE_KERNELS(slowsde::UserValley<slowsde::QuadraticSteepness>);
