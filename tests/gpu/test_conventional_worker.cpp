@@ -4,15 +4,15 @@
 
 #include <doctest/doctest.h>
 
-#include <cstring>
 #include <vector>
 
-#include "slowsde/gpu/host_executor.hpp"
 #include "slowsde/problems/circle.hpp"
 #include "slowsde/problems/two_valleys.hpp"
 #include "slowsde/problems/valley.hpp"
+#include "tests/support/device_ensembles.hpp"
 
 using namespace slowsde;
+using slowsde::test::same_bits;
 
 namespace {
 
@@ -83,10 +83,6 @@ std::vector<double> of_threads(const P& problem, const ConventionalRun& run, std
       });
   REQUIRE(ran);
   return states;
-}
-
-bool same_bits(const std::vector<double>& a, const std::vector<double>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0;
 }
 
 }  // namespace
