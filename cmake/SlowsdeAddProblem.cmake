@@ -53,7 +53,7 @@ function(slowsde_add_problem name header)
          "#include \"@path@\"\n#include \"slowsde/gpu/ensemble_kernels.cuh\"\n\nSLOWSDE_ENSEMBLE_KERNELS(@argument_STRUCT@);\n")
     target_sources(slowsde_with_problems PRIVATE ${kernels})
     set_target_properties(slowsde_with_problems PROPERTIES CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON
-                                                           LINKER_LANGUAGE CXX)
+                                                           CUDA_RUNTIME_LIBRARY None LINKER_LANGUAGE CXX)
     string(APPEND arguments ", \"a problem of the user's\", {}, slowsde::kernels_of<${argument_STRUCT}>()")
   endif()
   set_property(TARGET slowsde_with_problems APPEND PROPERTY SLOWSDE_INCLUDES "#include \"${path}\"")
