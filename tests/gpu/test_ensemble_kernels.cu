@@ -123,7 +123,7 @@ TEST_CASE("moments are those of the states, whatever the number of replicas") {
 TEST_CASE("ensembles agree in law, and another number of workers does not") {
   // Device and host draw from different seeds; a difference of means has the standard error of both.
   const slowsde::Valley problem;
-  constexpr std::size_t replicas = 4000;
+  constexpr std::size_t replicas = 8000;         // a worker more or less is then 10 standard errors away
   const auto second_moment = [&](int workers) {  // E y² of the mean's fast component is proportional to 1/K
     const IterateEnsemble ensemble = ensemble_of(workers, NoiseKind::label, true, {1.5, 0.0}, 400, 20);
     std::vector<double> states;
