@@ -7,6 +7,8 @@ endif()
 # After the language: CMake's test of the compiler would ask for the standard before it knows the flag.
 set(CMAKE_CUDA_STANDARD 20)
 set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+# The runtime comes as a link dependency of its own, so that a C++ linker can link the static library too.
+set(CMAKE_CUDA_RUNTIME_LIBRARY None)
 find_package(CUDAToolkit 12 REQUIRED)
 
 file(GLOB cuda_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/gpu/*.cu)
