@@ -26,6 +26,7 @@ DevicePath device_path(std::string_view name) {
 void DeviceTrainerParams::check() const {
   using detail::require;
   require(threads >= 0 && threads <= 256, "device trainer", "0 <= threads <= 256", threads);
+  require(gpu >= 0, "device trainer", "gpu >= 0", gpu);
   require(threads % 32 == 0, "device trainer", "threads is a multiple of 32", threads);
 }
 
@@ -54,6 +55,22 @@ void check_device_task(const TrainerParams& params, const NetworkTask& task) {
 
 namespace {
 
+/// Makes a GPU the calling thread's current one.
+class CurrentGpu {
+ public:
+  explicit CurrentGpu(int number) {
+    int count = 0;
+    check_cuda(cudaGetDeviceCount(&count), "counting the GPUs");
+    if (count == 0) throw DeviceError("CUDA: there is no GPU");
+    number_ = number % count;
+    set();
+  }
+  void set() const { check_cuda(cudaSetDevice(number_), "choosing the GPU"); }
+
+ private:
+  int number_ = 0;
+};
+
 /// A stream to capture and to wait for. It and the default stream, on which DeviceArray copies, wait for each
 /// other.
 class OwnStream {
@@ -77,7 +94,9 @@ class DeviceTrainer final : public Trainer<Real> {
                 std::shared_ptr<Communicator> communicator)
       : Trainer<Real>(params, start, std::move(communicator)),
         table_(task, replica, share_),
+        gpu_(device.gpu),
         device_sum_(device.device_sum),
+        bf16_(device.bf16),
         own_(static_cast<std::size_t>(share_.count)),
         x_(task.data->x),
         labels_(task.data->labels),
@@ -125,6 +144,7 @@ class DeviceTrainer final : public Trainer<Real> {
   static constexpr std::int64_t most_steps = std::int64_t{1} << 16;     ///< in one enqueuing
 
   double train(std::int64_t H, const typename Trainer<Real>::Hook& before_average) override {
+    gpu_.set();  // the caller may be another thread than the maker
     check_cuda(cudaMemsetAsync(losses_.data(), 0, own_ * sizeof(double), stream_), "clearing the losses");
     if (params_.exchange == Exchange::gradients) {
       workers_->gradients(range(state_.step, 1, theta_.data()));
@@ -184,7 +204,7 @@ class DeviceTrainer final : public Trainer<Real> {
     } else if (device_sum_) {
       if (shared_.size() == 0) shared_ = DeviceArray<float>(d_);
       enqueue_divided(sum_.data(), params_.workers, d, shared_.data(), 1, 0, stream_);
-      device_sum_->sum(shared_.data(), d_, stream_);
+      device_sum_->sum(shared_.data(), d_, bf16_, stream_);
       enqueue_divided(shared_.data(), 1, d, to, count, apart, stream_);
     } else {
       stream_.wait();
@@ -231,7 +251,9 @@ class DeviceTrainer final : public Trainer<Real> {
   }
 
   StepTable table_;
+  CurrentGpu gpu_;  // before all that is on it
   std::shared_ptr<DeviceSum> device_sum_;
+  bool bf16_;
   std::size_t own_;  // this rank's workers
   OwnStream stream_;
   DeviceArray<float> x_;
