@@ -7,6 +7,7 @@
 #include "slowsde/gpu/cuda_check.hpp"
 #include "slowsde/gpu/device_array.hpp"
 #include "slowsde/gpu/mlp_layout.hpp"
+#include "slowsde/gpu/own_stream.hpp"
 #include "slowsde/gpu/step_table.hpp"
 #include "slowsde/gpu/trainer_kernels.hpp"
 #include "slowsde/gpu/worker_steps.hpp"
@@ -69,21 +70,6 @@ class CurrentGpu {
 
  private:
   int number_ = 0;
-};
-
-/// A stream to capture and to wait for. It and the default stream, on which DeviceArray copies, wait for each
-/// other.
-class OwnStream {
- public:
-  OwnStream() { check_cuda(cudaStreamCreate(&stream_), "creating a stream"); }
-  ~OwnStream() { cudaStreamDestroy(stream_); }
-  OwnStream(const OwnStream&) = delete;
-  OwnStream& operator=(const OwnStream&) = delete;
-  operator cudaStream_t() const { return stream_; }
-  void wait() const { check_cuda(cudaStreamSynchronize(stream_), "running the local steps"); }
-
- private:
-  cudaStream_t stream_ = nullptr;
 };
 
 template <class Real>
@@ -153,7 +139,7 @@ class DeviceTrainer final : public Trainer<Real> {
       enqueue_update(params_.update->formula(), params_.update->numbers(eta, state_.buffer_steps + 1, Real{}),
                      static_cast<std::int64_t>(d_), rows_.data(), theta_.data(), buffers_.data(), stream_);
       fetch_average();
-      if (before_average) show_average(before_average);
+      this->show(before_average, {});
     } else {
       const std::int64_t per_step = static_cast<std::int64_t>(own_) * source_.batch;
       const std::int64_t at_once =
@@ -207,7 +193,7 @@ class DeviceTrainer final : public Trainer<Real> {
       device_sum_->sum(shared_.data(), d_, bf16_, stream_);
       enqueue_divided(shared_.data(), 1, d, to, count, apart, stream_);
     } else {
-      stream_.wait();
+      stream_.wait("running the local steps");
       sums_.resize(d_);
       own_sums_.resize(d_);
       sum_.download(own_sums_.data(), d_);
@@ -233,12 +219,12 @@ class DeviceTrainer final : public Trainer<Real> {
   }
 
   void fetch_average() {
-    stream_.wait();
+    stream_.wait("running the local steps");
     theta_.download(state_.theta.data(), d_);
   }
 
   void show_workers(const typename Trainer<Real>::Hook& hook) {
-    stream_.wait();
+    stream_.wait("running the local steps");
     std::vector<Real> rows(own_ * d_);
     rows_.download(rows.data(), rows.size());
     std::vector<const Real*> view;
@@ -246,16 +232,12 @@ class DeviceTrainer final : public Trainer<Real> {
     this->show(hook, view);
   }
 
-  void show_average(const typename Trainer<Real>::Hook& hook) {
-    this->show(hook, std::vector<const Real*>(own_, state_.theta.data()));
-  }
-
   StepTable table_;
   CurrentGpu gpu_;  // before all that is on it
   std::shared_ptr<DeviceSum> device_sum_;
   bool bf16_;
   std::size_t own_;  // this rank's workers
-  OwnStream stream_;
+  OwnStream stream_{cudaStreamDefault};
   DeviceArray<float> x_;
   DeviceArray<int> labels_;
   DeviceArray<Real> theta_, buffers_, rows_;
