@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "slowsde/gpu/device_info.hpp"
-#include "slowsde/gpu/iterate_ensemble.hpp"
+#include "slowsde/gpu/ensemble_kernels.hpp"
 #include "slowsde/gpu/sde_kernels.cuh"
 #include "slowsde/problems/valley.hpp"
 #include "slowsde/sde/valley_slow_sde.hpp"
@@ -78,7 +78,7 @@ void w1(const Row& row) {
   slowsde::IterateReduction reduction;
   reduction.observables = {{slowsde::LaneObservable::Kind::component, 0}};
   reduction.bound = 1e6;
-  const auto kernels = slowsde::make_iterate_kernels(slowsde::Valley{});
+  const auto kernels = slowsde::make_ensemble_kernels(slowsde::Valley{});
   print(row, median([&] { return kernels->reduce(ensemble, row.replicas, reduction, {}); }));
 }
 

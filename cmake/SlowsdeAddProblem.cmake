@@ -50,10 +50,10 @@ function(slowsde_add_problem name header)
   if(TARGET slowsde::slowsde_gpu AND CMAKE_CUDA_COMPILER_LOADED)
     set(kernels ${CMAKE_BINARY_DIR}/slowsde_with_problems/${name}_kernels.cu)
     file(CONFIGURE OUTPUT ${kernels} @ONLY CONTENT
-         "#include \"@path@\"\n#include \"slowsde/gpu/iterate_kernels.cuh\"\n\nSLOWSDE_ITERATE_KERNELS(@argument_STRUCT@);\n")
+         "#include \"@path@\"\n#include \"slowsde/gpu/ensemble_kernels.cuh\"\n\nSLOWSDE_ENSEMBLE_KERNELS(@argument_STRUCT@);\n")
     target_sources(slowsde_with_problems PRIVATE ${kernels})
     set_target_properties(slowsde_with_problems PROPERTIES CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON
-                                                           LINKER_LANGUAGE CXX)
+                                                           CUDA_RUNTIME_LIBRARY None LINKER_LANGUAGE CXX)
     string(APPEND arguments ", \"a problem of the user's\", {}, slowsde::kernels_of<${argument_STRUCT}>()")
   endif()
   set_property(TARGET slowsde_with_problems APPEND PROPERTY SLOWSDE_INCLUDES "#include \"${path}\"")

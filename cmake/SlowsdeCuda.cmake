@@ -1,5 +1,9 @@
 # CUDA kernels: gpu/*.cu make the library slowsde_gpu, which the library and the program then need.
 set(CMAKE_CUDA_ARCHITECTURES 90 CACHE STRING "GPU architectures to compile for")
+set(CMAKE_CUDA_STANDARD 20)
+set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+# The runtime comes as a link dependency of its own, so that a C++ linker can link the static library too.
+set(CMAKE_CUDA_RUNTIME_LIBRARY None)
 include(SlowsdeCudaLanguage)
 if(NOT CMAKE_CUDA_COMPILER)
   message(FATAL_ERROR "SLOWSDE_CUDA needs nvcc of CUDA 12 or newer (CMAKE_CUDA_COMPILER)")

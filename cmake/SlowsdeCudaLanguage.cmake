@@ -3,8 +3,6 @@ if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
   find_program(CMAKE_CUDA_COMPILER nvcc HINTS /usr/local/cuda/bin DOC "CUDA compiler")
 endif()
 if(CMAKE_CUDA_COMPILER OR DEFINED ENV{CUDACXX})
-  # The runtime comes as a link dependency of its own, so that a C++ linker can link the static library too.
-  set(CMAKE_CUDA_RUNTIME_LIBRARY None)
   enable_language(CUDA)
   if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know that nvcc 12 has C++20
     set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)

@@ -278,7 +278,7 @@ std::optional<IterateReduction> device_reduction(const EnsemblePlan& plan) {
 
 /// Throws BackendError where a GPU is asked for what it does not run.
 void check_device(const EnsemblePlan& plan, const RunContext& context) {
-  const IterateKernels* kernels = plan.problem->kernels();
+  const EnsembleKernels* kernels = plan.problem->kernels();
   if (kernels == nullptr)
     throw BackendError(
         "--backend cuda: this problem has no kernels: they need a dimension known at compile time, at most "
@@ -299,16 +299,13 @@ std::size_t batches_per_segment(const EnsemblePlan& plan, int width) {
   return static_cast<std::size_t>(std::max(1.0, 256e6 / of_batch));
 }
 
-void reduce_on_device(EnsembleSeries& series, const EnsemblePlan& plan, const IterateRun& run,
-                      const IterateReduction& reduction, double work_per_replica, RunContext& context) {
-  const auto replicas = static_cast<std::uint64_t>(plan.run.replicas);
-  ReducedEnsemble reduced = plan.problem->kernels()->reduce(
-      device_ensemble(run), replicas, reduction,
-      [&](std::uint64_t done) { context.progress.add(work_per_replica * static_cast<double>(done)); });
+void take_reduced(EnsembleSeries& series, ReducedEnsemble reduced, int replicas) {
   series.cells = std::move(reduced.cells);
   series.distance = std::move(reduced.distance);
   series.samples = std::move(reduced.samples);
-  for (const std::uint64_t diverged : reduced.diverged) series.replicas.push_back(replicas - diverged);
+  series.replicas.clear();
+  for (const std::uint64_t diverged : reduced.diverged)
+    series.replicas.push_back(static_cast<std::uint64_t>(replicas) - diverged);
   series.diverged = std::move(reduced.diverged);
 }
 
@@ -329,8 +326,13 @@ EnsembleSeries run_iterates(const EnsemblePlan& plan, const AlgorithmConfig& con
              return DistanceToManifold{};
            });
   } else if (const auto reduction = device_reduction(plan)) {
-    reduce_on_device(series, plan, run, *reduction,
-                     work * width * static_cast<double>(batches) / plan.run.replicas, context);
+    const double per_replica = work * width * static_cast<double>(batches) / plan.run.replicas;
+    take_reduced(
+        series,
+        plan.problem->kernels()->reduce(
+            device_ensemble(run), static_cast<std::uint64_t>(plan.run.replicas), *reduction,
+            [&](std::uint64_t done) { context.progress.add(per_replica * static_cast<double>(done)); }),
+        plan.run.replicas);
   } else {
     // The states come to the host, where Φ and the observables are what they are without a GPU.
     std::vector<double> states;  // (points × replicas of the segment × d)
@@ -370,8 +372,20 @@ EnsembleSeries run_model(const EnsemblePlan& plan, const ModelConfig& model, con
   series.deterministic = run.deterministic;
   const int replicas = run.deterministic ? 1 : model.replicas;
   const auto batches = static_cast<std::size_t>((replicas + run.width - 1) / run.width);
-  reduce(series, plan, context, threads, batches, run.width, replicas,
-         model_work(model, times, *plan.problem) * run.width, plan.run.project && run.project, run.simulate);
+  const double work = model_work(model, times, *plan.problem) * run.width;
+  if (context.backend == Backend::cuda && run.conventional)
+    if (const auto reduction = device_reduction(plan)) {
+      const double per_replica = work * static_cast<double>(batches) / replicas;
+      auto reduced = plan.problem->kernels()->reduce(
+          *run.conventional, static_cast<std::uint64_t>(replicas), *reduction,
+          [&](std::uint64_t done) { context.progress.add(per_replica * static_cast<double>(done)); });
+      if (reduced) {
+        take_reduced(series, std::move(*reduced), replicas);
+        return series;
+      }
+    }
+  reduce(series, plan, context, threads, batches, run.width, replicas, work, plan.run.project && run.project,
+         run.simulate);
   return series;
 }
 
@@ -690,7 +704,7 @@ double measured_seconds(EnsemblePlan& plan, const RunContext& context) {
 
 /// What a GPU takes, and where the moments are formed.
 void add_device_estimate(const EnsemblePlan& plan, const RunContext& context, Estimate& estimate) {
-  const IterateKernels& kernels = *plan.problem->kernels();
+  const EnsembleKernels& kernels = *plan.problem->kernels();
   const bool on_device = device_reduction(plan).has_value();
   double device_bytes = 0;
   for (const AlgorithmConfig& config : plan.iterates) {
@@ -706,9 +720,10 @@ void add_device_estimate(const EnsemblePlan& plan, const RunContext& context, Es
     if (!on_device) estimate.bytes = std::max(estimate.bytes, 256e6);
   }
   estimate.notes.push_back("device memory: about " + short_number(1e-6 * device_bytes) + " MB");
-  estimate.notes.push_back(on_device
-                               ? "moments are formed on the device; models run on the CPU"
-                               : "the states come to the CPU, which forms the moments and runs the models");
+  estimate.notes.push_back(
+      on_device
+          ? "iterates and conventional SDEs run on the device, with their moments; slow models on the CPU"
+          : "iterates run on the device; Phi, moments and models on the CPU");
 }
 
 }  // namespace

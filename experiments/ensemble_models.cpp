@@ -145,6 +145,7 @@ ModelRun prepare_model(const ModelConfig& model, const ExperimentProblem& proble
     conventional.seed = seed_of(model.name, seed);
     conventional.start = start;
     conventional.times = times;
+    run.conventional = conventional;
     run.simulate = [&problem, conventional](std::size_t batch, const RecordStates& record) {
       problem.conventional_trajectories(conventional, batch * native_width<double>, record);
       return DistanceToManifold{};  // it does not live on Γ

@@ -4,6 +4,7 @@
 #include <concepts>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -44,6 +45,7 @@ struct ModelRun {
   bool deterministic = false;
   bool project = true;  ///< whether Φ is to be applied to what is recorded
   int width = 1;
+  std::optional<ConventionalRun> conventional;  ///< what a GPU may run in place of simulate
   std::function<DistanceToManifold(std::size_t batch, const RecordStates& record)> simulate;
 };
 

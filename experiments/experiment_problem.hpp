@@ -9,8 +9,9 @@
 #include <utility>
 #include <vector>
 
-#include "slowsde/gpu/iterate_ensemble.hpp"
+#include "slowsde/gpu/ensemble_kernels.hpp"
 #include "slowsde/optim/local_sgd.hpp"
+#include "slowsde/sde/conventional_run.hpp"
 #include "slowsde/sde/second_moment.hpp"
 #include "slowsde/sde/slow_sde.hpp"
 
@@ -63,18 +64,6 @@ struct SlowRun {
   double round_time = 0;  ///< α², quasi-static only
   Retraction retraction = Retraction::newton;
   SlowSdeVariant variant = SlowSdeVariant::full;
-};
-
-/// One series of the conventional SDE, K copies of dX = −∇L dτ + √(η/B_loc) Σ^{1/2} dW averaged every ηH of τ
-/// = t/η.
-struct ConventionalRun {
-  GradientNoise noise;
-  Round round;
-  bool local = false;  ///< false: SGD, one copy with the global batch
-  std::uint64_t seed = 1;
-  std::vector<double> start;
-  std::vector<double> times;  ///< slow times of the record points
-  double dt = 0.1;            ///< largest step of τ
 };
 
 /// How far a computed point is from the manifold.
@@ -145,11 +134,11 @@ class ExperimentProblem {
                                 const Round& round) const = 0;
 
   /// What runs the iterates on a GPU; null where there is nothing that does.
-  const IterateKernels* kernels() const { return kernels_.get(); }
-  void set_kernels(std::unique_ptr<IterateKernels> kernels) { kernels_ = std::move(kernels); }
+  const EnsembleKernels* kernels() const { return kernels_.get(); }
+  void set_kernels(std::unique_ptr<EnsembleKernels> kernels) { kernels_ = std::move(kernels); }
 
  private:
-  std::unique_ptr<IterateKernels> kernels_;
+  std::unique_ptr<EnsembleKernels> kernels_;
 };
 
 }  // namespace slowsde

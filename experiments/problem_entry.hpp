@@ -42,7 +42,7 @@ void add_problem(Registry& registry, std::string name, std::string summary = "a 
         throw std::invalid_argument("this problem needs parameters");
     };
     P problem = construct();
-    std::unique_ptr<IterateKernels> threads = kernels ? kernels(problem) : nullptr;
+    std::unique_ptr<EnsembleKernels> threads = kernels ? kernels(problem) : nullptr;
     std::unique_ptr<ExperimentProblem> result;
     if constexpr (static_dimension<P>() >= 1 && static_dimension<P>() <= 8)
       result = std::make_unique<SmallProblem<P>>(std::move(problem));

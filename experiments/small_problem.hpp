@@ -186,34 +186,24 @@ class SmallProblem final : public ProblemBase<P> {
     }
   }
 
-  /// τ = t/η. Local SGD goes from round to round, SGD in steps of at most dt that end on the record points;
-  /// either way the index of a step or round is the address of its noise.
   template <class Noise>
   void conventional_with(Noise noise, const ConventionalRun& run, std::uint64_t first,
                          const RecordStates& record) const {
     using T = Pack<double>;
     constexpr std::size_t W = native_width<double>;
-    const double eta = run.round.eta;
-    const int K = run.round.workers, B_loc = run.round.local_batch;
-    const ConventionalSde<P, Noise> sde(this->problem(), noise, eta, run.local ? B_loc : K * B_loc);
-    const double round_time = eta * static_cast<double>(run.round.local_steps);
-    const double dt = run.local ? round_time : run.dt;
-    const LocalRounds rounds{EulerMaruyama{}, run.local ? K : 1,
-                             run.local ? std::max(1, static_cast<int>(std::ceil(round_time / run.dt))) : 1};
+    const ConventionalSteps steps = conventional_steps(run);
+    const ConventionalSde<P, Noise> sde(this->problem(), noise, run.round.eta, steps.batch);
+    const LocalRounds rounds{EulerMaruyama{}, steps.copies, steps.substeps};
     BrownianPath<T> path(run.seed, first, sde.noise_dim(), rounds.workers);
     Stepper<LocalRounds<EulerMaruyama>, ConventionalSde<P, Noise>, T> stepper(rounds, sde);
     T x[D];
     for (int j = 0; j < D; ++j) x[j] = T(run.start[static_cast<std::size_t>(j)]);
     std::vector<double> states(W * D);
-    double tau = 0;
-    std::uint64_t k = 0;
     for (std::size_t p = 0; p < run.times.size(); ++p) {
-      const double span = run.times[p] / eta - tau;
-      const auto n = static_cast<std::uint64_t>(std::ceil(span / dt * (1 - 1e-9)));
-      stepper.restart(tau, k);
-      for (const std::uint64_t end = k + n; k < end; ++k)
-        stepper.do_step(sde, x, k, span / static_cast<double>(n), path);
-      tau = run.times[p] / eta;
+      const OutputInterval& interval = steps.intervals[p];
+      stepper.restart(interval.start, interval.first_step);
+      for (std::uint64_t k = interval.first_step; k < interval.first_step + interval.steps; ++k)
+        stepper.do_step(sde, x, k, interval.dt, path);
       for (std::size_t l = 0; l < W; ++l)
         for (std::size_t j = 0; j < D; ++j) states[l * D + j] = x[j][static_cast<int>(l)];
       record(static_cast<int>(p), W, states.data());

@@ -21,7 +21,9 @@ GpuReport find_gpus() {
   const cudaError_t status = cudaGetDeviceCount(&count);
   if (status != cudaSuccess) {
     cudaGetLastError();
-    report.why_none = cudaGetErrorString(status);
+    int driver = 0;
+    const bool driver_known = cudaDriverGetVersion(&driver) == cudaSuccess && driver > 0;
+    report.why_none = driver_known ? cudaGetErrorString(status) : "this machine has no NVIDIA driver";
     return report;
   }
   for (int device = 0; device < count; ++device) {

@@ -1,4 +1,4 @@
-// The kernels of iterate_kernels.cuh as plain loops over their threads: what a machine without a GPU can
+// The kernels of ensemble_kernels.cuh as plain loops over their threads: what a machine without a GPU can
 // test.
 #pragma once
 
@@ -10,16 +10,26 @@
 
 namespace slowsde {
 
+/// Calls f(r) for r < count, one after the other.
+struct PlainLoop {
+  template <class F>
+  void operator()(std::size_t count, F f) const {
+    for (std::size_t r = 0; r < count; ++r) f(r);
+  }
+};
+
 /// Runs the rounds first_round … last_round − 1 of `replicas` replicas. states: (dim × replicas), in and out.
-/// buffers: (workers × dim × replicas) with momentum, else empty. One call is one launch of a kernel.
-template <class Worker>
+/// buffers: (workers × dim × replicas) with momentum, else empty. One call is one launch of a kernel;
+/// for_each(replicas, f) may call f in any order and from several threads.
+template <class Worker, class ForEach = PlainLoop>
 void run_rounds_on_host(const typename Worker::Setup& setup, const RoundView& table, std::int64_t first_round,
                         std::int64_t last_round, std::uint64_t first_replica, std::size_t replicas,
-                        typename Worker::Scalar* states, typename Worker::Scalar* buffers) {
+                        typename Worker::Scalar* states, typename Worker::Scalar* buffers,
+                        ForEach for_each = {}) {
   using T = typename Worker::T;
   constexpr int dim = Worker::dim;
   const auto K = static_cast<std::size_t>(setup.workers);
-  for (std::size_t r = 0; r < replicas; ++r) {
+  for_each(replicas, [=, &setup](std::size_t r) {
     std::vector<Worker> workers;
     for (std::size_t w = 0; w < K; ++w)
       workers.emplace_back(setup, first_replica + r, static_cast<std::uint32_t>(w));
@@ -52,7 +62,7 @@ void run_rounds_on_host(const typename Worker::Setup& setup, const RoundView& ta
     if (setup.momentum != 0)
       for (std::size_t w = 0; w < K; ++w)
         for (int j = 0; j < dim; ++j) buffers[at(w, j)] = v[w * dim + static_cast<std::size_t>(j)].v;
-  }
+  });
 }
 
 }  // namespace slowsde

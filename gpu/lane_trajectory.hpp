@@ -17,10 +17,11 @@ class LaneBrownian {
  public:
   using T = Pack<Real, 1>;
 
-  SLOWSDE_HD LaneBrownian(std::uint64_t seed, std::uint64_t trajectory)
+  SLOWSDE_HD LaneBrownian(std::uint64_t seed, std::uint64_t trajectory, std::uint32_t worker = 0)
       : seed_(seed),
         trajectory_(trajectory),
-        normals_(RandomPack<Real, 1>(seed, Stream::brownian, trajectory), 0) {}
+        worker_(worker),
+        normals_(RandomPack<Real, 1>(seed, Stream::brownian, trajectory), worker) {}
 
   SLOWSDE_HD SLOWSDE_INLINE void increments(std::uint64_t k, double dt, T* dW) {
     if (dt != dt_) {
@@ -35,13 +36,14 @@ class LaneBrownian {
   SLOWSDE_HD SLOWSDE_INLINE void signs(std::uint64_t k, int count, T* out) const {
     for (int i = 0; i < count; ++i) {
       const std::uint64_t index = k * static_cast<std::uint64_t>(count) + static_cast<std::uint64_t>(i);
-      const auto bit = RandomPack<Real, 1>(seed_, Stream::auxiliary, trajectory_).integers(0, index, 2);
+      const auto bit = RandomPack<Real, 1>(seed_, Stream::auxiliary, trajectory_).integers(worker_, index, 2);
       out[i] = T(1.0) - T(2.0) * T(bit.v);
     }
   }
 
  private:
   std::uint64_t seed_, trajectory_;
+  std::uint32_t worker_;
   double dt_ = -1;
   T root_ = T(0.0);
   NormalBuffer<Real, 1, 1> normals_;

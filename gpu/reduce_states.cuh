@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "slowsde/gpu/device_array.hpp"
-#include "slowsde/gpu/iterate_ensemble.hpp"
+#include "slowsde/gpu/ensemble_kernels.hpp"
 
 namespace slowsde::detail {
 
@@ -67,7 +67,8 @@ __global__ void __launch_bounds__(reduction_block)
     reduce_states(const __grid_constant__ Observer observer, const Real* states,
                   const __grid_constant__ ReductionLaunch launch) {
   constexpr int dim = Observer::dim;
-  __shared__ Moments cells[reduction_block];
+  __shared__ alignas(Moments) unsigned char bytes_of_cells[reduction_block * sizeof(Moments)];
+  Moments* cells = reinterpret_cast<Moments*>(bytes_of_cells);  // shared memory runs no constructors
   __shared__ double distances[reduction_block];
   __shared__ std::uint64_t diverged[reduction_block];
   const int t = static_cast<int>(threadIdx.x);
@@ -131,7 +132,7 @@ class DeviceReducer {
       : points_(points),
         observables_(observables),
         replicas_(replicas),
-        kept_(std::min(samples, replicas)),
+        kept_(samples),
         chunk_(std::min(replicas, largest_device_chunk)),
         bound_(bound),
         gone_(chunk_),

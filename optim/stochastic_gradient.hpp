@@ -136,7 +136,13 @@ class GradientSampler {
         constants_(constants),
         label_(RandomPack<Real, W>(constants.seed, stream(), first_replica), first_worker),
         sample_(constants.seed, Stream::sample, first_replica),
-        first_worker_(first_worker) {
+        first_worker_(first_worker),
+        inverse_samples_(1.0 / constants.samples),
+        inverse_batch_(1.0 / constants.minibatch.batch),
+        label_scale_(constants.scale * (constants.passes == 1 || Kind != NoiseKind::label
+                                            ? 1.0
+                                            : std::sqrt(static_cast<double>(constants.svag)))),
+        gaussian_scale_{T(constants.weight[0] * constants.scale), T(constants.weight[1] * constants.scale)} {
     if constexpr (Kind == NoiseKind::minibatch && W > 1)
       chosen_.resize(static_cast<std::size_t>(Group * constants.minibatch.batch));
   }
@@ -183,11 +189,6 @@ class GradientSampler {
       return dimension(problem_);
   }
 
-  /// Of the pass number `pass`; the array would leave a GPU's registers.
-  SLOWSDE_HD SLOWSDE_INLINE double weight(int pass) const {
-    return detail::element_of_two(constants_.weight, static_cast<std::uint64_t>(pass));
-  }
-
   SLOWSDE_HD SLOWSDE_INLINE void draw_gaussian(const T* const (&theta)[Group], std::uint64_t step,
                                                T* const (&g)[Group]) {
     static_assert(GaussianNoiseProblem<P> && fixed_dim > 0,
@@ -197,12 +198,13 @@ class GradientSampler {
     for (int pass = 0; pass < constants_.passes; ++pass) {
       T S[Group][static_cast<std::size_t>(fixed_dim) * m];
       for (int w = 0; w < Group; ++w) problem_.noise_factor(theta[w], S[w]);
+      const T scale = detail::element_of_two(gaussian_scale_, static_cast<std::uint64_t>(pass));
       for (int c = 0; c < m; ++c) {
         label_.seek(
             (step * static_cast<std::uint64_t>(constants_.passes) + static_cast<std::uint64_t>(pass)) * m +
             static_cast<std::uint64_t>(c));
         for (int w = 0; w < Group; ++w) {
-          const T xi = T(weight(pass) * constants_.scale) * label_[w];
+          const T xi = scale * label_[w];
           for (int j = 0; j < fixed_dim; ++j) g[w][j] = g[w][j] + S[w][j * m + c] * xi;
         }
       }
@@ -223,9 +225,6 @@ class GradientSampler {
 
   SLOWSDE_HD SLOWSDE_INLINE void draw_label(const T* const (&theta)[Group], std::uint64_t step,
                                             T* const (&g)[Group], T* scratch) {
-    const T inverse_n(1.0 / constants_.samples);
-    const double noise_scale =
-        constants_.scale * (constants_.passes == 1 ? 1.0 : std::sqrt(static_cast<double>(constants_.svag)));
     const std::uint64_t per_step =
         static_cast<std::uint64_t>(constants_.samples) * static_cast<std::uint64_t>(outputs());
     for (int i = 0; i < constants_.samples; ++i) {
@@ -233,14 +232,14 @@ class GradientSampler {
           scratch, [&](auto* const(&eps)[Group], T* rest) __attribute__((always_inline)) {
             for (int c = 0; c < outputs(); ++c) {
               label_.seek(step * per_step + static_cast<std::uint64_t>(i * outputs() + c));
-              for (int w = 0; w < Group; ++w) eps[w][c] = T(noise_scale) * label_[w];
+              for (int w = 0; w < Group; ++w) eps[w][c] = label_scale_ * label_[w];
             }
             for (int w = 0; w < Group; ++w) add_sample_gradient(problem_, theta[w], i, eps[w], g[w], rest);
           });
     }
     if (constants_.samples != 1)
       for (int w = 0; w < Group; ++w)
-        for (int j = 0; j < dimension_of(); ++j) g[w][j] = g[w][j] * inverse_n;
+        for (int j = 0; j < dimension_of(); ++j) g[w][j] = g[w][j] * inverse_samples_;
   }
 
   SLOWSDE_HD SLOWSDE_INLINE void draw_minibatch(const T* const (&theta)[Group], std::uint64_t step,
@@ -263,7 +262,7 @@ class GradientSampler {
                   number * static_cast<std::uint64_t>(B) + static_cast<std::uint64_t>(b);
               for (int c = 0; c < outputs(); ++c) {
                 label_.seek(visit * static_cast<std::uint64_t>(outputs()) + static_cast<std::uint64_t>(c));
-                for (int w = 0; w < Group; ++w) eps[w][c] = T(constants_.scale) * label_[w];
+                for (int w = 0; w < Group; ++w) eps[w][c] = label_scale_ * label_[w];
               }
               for (int w = 0; w < Group; ++w) {
                 const IndexPack<W> i =
@@ -273,14 +272,14 @@ class GradientSampler {
                 if (constants_.passes == 1)
                   add_sample_gradient(problem_, theta[w], i, eps[w], g[w], rest);
                 else
-                  add_weighted(theta[w], i, eps[w], g[w], rest, weight(pass));
+                  add_weighted(theta[w], i, eps[w], g[w], rest,
+                               detail::element_of_two(constants_.weight, static_cast<std::uint64_t>(pass)));
               }
             });
       }
     }
-    const T inverse_batch(1.0 / B);
     for (int w = 0; w < Group; ++w)
-      for (int j = 0; j < d; ++j) g[w][j] = g[w][j] * inverse_batch;
+      for (int j = 0; j < d; ++j) g[w][j] = g[w][j] * inverse_batch_;
   }
 
   template <class I>
@@ -320,6 +319,8 @@ class GradientSampler {
   NormalBuffer<Real, Group, W> label_;
   RandomPack<Real, W> sample_;
   std::uint32_t first_worker_;
+  // Rounded once: in a kernel's step loop a conversion costs as much as many multiplications.
+  T inverse_samples_, inverse_batch_, label_scale_, gaussian_scale_[2];
   /// The minibatches' members: (Group × B)
   std::conditional_t<W == 1,
                      std::array<IndexPack<W>, Kind == NoiseKind::minibatch ? largest_lane_minibatch : 1>,

@@ -66,10 +66,9 @@ struct SamplingNoise {
 namespace detail {
 
 /// Residuals r_ic = f_ic − y_ic and their gradients, one sample at a time, without allocation where dimension
-/// and outputs are known at compile time: visit(i, c, r, J) with J (d).
+/// and outputs are known at compile time: visit(i, c, r, J) with J (d). n: the number of samples.
 template <LeastSquaresProblem P, class T, class Visit>
-void visit_residuals(const P& problem, const T* theta, Visit visit) {
-  const int n = problem.samples(), C = outputs_per_sample(problem);
+SLOWSDE_HD void visit_residuals(const P& problem, int n, const T* theta, Visit visit) {
   if constexpr (StaticDimension<P> && requires { typename std::integral_constant<int, P::outputs_count>; }) {
     using D = Dual<T, P::dim>;
     std::array<D, P::dim> x;
@@ -79,14 +78,15 @@ void visit_residuals(const P& problem, const T* theta, Visit visit) {
     for (int i = 0; i < n; ++i) {
       problem.outputs(x.data(), i, f.data());
       problem.targets(i, y.data());
-      for (int c = 0; c < C; ++c) {
+      for (int c = 0; c < P::outputs_count; ++c) {
         const auto k = static_cast<std::size_t>(c);
         visit(i, c, f[k].v - y[k], f[k].d.data());
       }
     }
   } else {
     // Against the nC·d numbers of the Jacobian the allocation costs nothing.
-    const auto outputs = static_cast<std::size_t>(C), d = static_cast<std::size_t>(dimension(problem));
+    const auto outputs = static_cast<std::size_t>(outputs_per_sample(problem)),
+               d = static_cast<std::size_t>(dimension(problem));
     std::vector<T> r(static_cast<std::size_t>(n) * outputs), J(r.size() * d);
     forward_blocks(problem, theta, [&](const auto* x, int first, int count) {
       using D = std::remove_cvref_t<decltype(*x)>;
@@ -121,6 +121,10 @@ requires(NoiseModel::template accepts<P>) class ConventionalSde {
   /// Throws std::invalid_argument unless η > 0, B ≥ 1 (and B ≤ n without replacement) and the noise is valid.
   ConventionalSde(const P& problem, NoiseModel noise_model, double eta, int batch)
       : problem_(&problem), noise_model_(noise_model), columns_(noise_model.columns(problem)) {
+    if constexpr (LeastSquaresProblem<P>) {
+      samples_ = problem.samples();
+      outputs_ = outputs_per_sample(problem);
+    }
     if (!(eta > 0 && std::isfinite(eta)))
       throw std::invalid_argument("conventional SDE: 0 < eta < infinity is violated by " +
                                   std::to_string(eta));
@@ -139,17 +143,29 @@ requires(NoiseModel::template accepts<P>) class ConventionalSde {
     }
   }
 
-  int dim() const { return dimension(*problem_); }
-  int noise_dim() const { return columns_; }
+  /// The same equation of a copy of the problem that lies elsewhere, on a GPU.
+  SLOWSDE_HD ConventionalSde at(const P& problem) const {
+    ConventionalSde result = *this;
+    result.problem_ = &problem;
+    return result;
+  }
+
+  SLOWSDE_HD int dim() const {
+    if constexpr (StaticDimension<P>)
+      return P::dim;
+    else
+      return dimension(*problem_);
+  }
+  SLOWSDE_HD int noise_dim() const { return columns_; }
 
   /// −∇L: (d).
   template <class T>
-  void drift(const T* x, double, T* out) const {
+  SLOWSDE_HD void drift(const T* x, double, T* out) const {
     const int d = dim();
     if constexpr (LeastSquaresProblem<P> && StaticDimension<P>) {
       for (int j = 0; j < d; ++j) out[j] = T(0.0);
-      const T weight(-1.0 / problem_->samples());
-      detail::visit_residuals(*problem_, x, [&](int, int, const T& r, const T* J) {
+      const T weight(-1.0 / samples_);
+      detail::visit_residuals(*problem_, samples_, x, [&](int, int, const T& r, const T* J) {
         for (int j = 0; j < d; ++j) out[j] = out[j] + weight * r * J[j];
       });
     } else if constexpr (StaticDimension<P>) {
@@ -166,22 +182,23 @@ requires(NoiseModel::template accepts<P>) class ConventionalSde {
 
   /// √(η/B)·S: (d × noise_dim), row-major.
   template <class T>
-  void diffusion(const T* x, double, T* S) const {
+  SLOWSDE_HD void diffusion(const T* x, double, T* S) const {
     const int d = dim(), m = columns_;
     if constexpr (std::is_same_v<NoiseModel, GaussianNoise>) {
       problem_->noise_factor(x, S);
       for (int i = 0; i < d * m; ++i) S[i] = S[i] * T(scale_);
     } else if constexpr (std::is_same_v<NoiseModel, LabelNoise>) {
-      const int C = outputs_per_sample(*problem_);
-      const T weight(scale_ * noise_model_.sigma / std::sqrt(static_cast<double>(problem_->samples())));
-      detail::visit_residuals(*problem_, x, [&](int i, int c, const T&, const T* J) {
+      const int C = outputs_;
+      const T weight(scale_ * noise_model_.sigma / std::sqrt(static_cast<double>(samples_)));
+      detail::visit_residuals(*problem_, samples_, x, [&](int i, int c, const T&, const T* J) {
         for (int j = 0; j < d; ++j) S[j * m + i * C + c] = weight * J[j];
       });
     } else {
       for (int i = 0; i < d * m; ++i) S[i] = T(0.0);
-      detail::visit_residuals(*problem_, x, [&](int i, int, const T& r, const T* J) {  // g_i = Σ_c r_ic ∇f_ic
-        for (int j = 0; j < d; ++j) S[j * m + i] = S[j * m + i] + r * J[j];
-      });
+      detail::visit_residuals(*problem_, samples_, x,
+                              [&](int i, int, const T& r, const T* J) {  // g_i = Σ_c r_ic ∇f_ic
+                                for (int j = 0; j < d; ++j) S[j * m + i] = S[j * m + i] + r * J[j];
+                              });
       const T share(1.0 / m), weight(scale_ / std::sqrt(static_cast<double>(m)));
       for (int j = 0; j < d; ++j) {
         T mean(0.0);
@@ -194,7 +211,7 @@ requires(NoiseModel::template accepts<P>) class ConventionalSde {
  private:
   const P* problem_;
   NoiseModel noise_model_;
-  int columns_;
+  int columns_, samples_ = 1, outputs_ = 1;
   double scale_;
 };
 

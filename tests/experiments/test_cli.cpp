@@ -281,6 +281,37 @@ TEST_CASE("a backend that is not there has its own status") {
   CHECK(!fs::exists(dir / "results"));
 }
 
+TEST_CASE("an ensemble asked onto a GPU runs there or says why it can not") {
+  Scratch dir;
+  const std::string config = R"(kind = "ensemble"
+[problem]
+name = "NAME"
+[run]
+replicas = 20
+slow_time = 0.01
+outputs = 2
+[[iterates]]
+name = "SGD"
+workers = 2
+lr = { schedule = "constant", peak = 0.02 }
+rule = { name = "constant", local_steps = 1 }
+)";
+  dir.write("valley.toml", std::regex_replace(config, std::regex("NAME"), "valley"));
+  dir.write("sensing.toml", std::regex_replace(config, std::regex("NAME"), "matrix-sensing"));
+  const Outcome info = slowsde_program(dir, "info --json");
+  const bool has_gpu = info.out.find("\"why_no_gpu\": \"\"") != std::string::npos &&
+                       info.out.find("\"cuda\": true") != std::string::npos;
+  const Outcome valley = slowsde_program(dir, "run valley.toml --backend cuda --quiet --out valley");
+  CHECK(valley.status == (has_gpu ? 0 : 6));
+  CHECK(fs::exists(dir / "valley/result.nc") == has_gpu);
+  if (!has_gpu) CHECK(is_one_error(valley.err));
+  // A worker of this problem fits in no thread.
+  const Outcome sensing = slowsde_program(dir, "run sensing.toml --backend cuda --quiet --out sensing");
+  CHECK(sensing.status == 6);
+  CHECK(is_one_error(sensing.err));
+  CHECK(!fs::exists(dir / "sensing"));
+}
+
 TEST_CASE("plot hands its arguments and its status through") {
   Scratch dir;
   dir.write("plots/plot.py", "import sys\nprint(sys.argv[1:])\nsys.exit(7)\n");

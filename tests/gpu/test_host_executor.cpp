@@ -3,6 +3,12 @@
 
 #include <doctest/doctest.h>
 
+#if defined(SLOWSDE_TEST_THRUST)  // Thrust's OpenMP system stands for the device
+#include <thrust/execution_policy.h>
+#include <thrust/for_each.h>
+#include <thrust/iterator/counting_iterator.h>
+#endif
+
 #include <memory>
 #include <stdexcept>
 #include <utility>
@@ -16,7 +22,8 @@
 #include "slowsde/problems/two_valleys.hpp"
 #include "slowsde/problems/user_valley.hpp"
 #include "slowsde/problems/valley.hpp"
-#include "tests/support/iterate_ensembles.hpp"
+#include "slowsde/sde/parallel.hpp"
+#include "tests/support/device_ensembles.hpp"
 
 using namespace slowsde;
 using slowsde::test::same_bits;
@@ -168,6 +175,28 @@ TEST_CASE("a thread's iterates have the bits of a pack's lane with momentum, SVA
       {.shape = LearningRateShape::cosine, .peak = 0.05, .end = 0.005, .warmup_steps = 5, .total_steps = 43});
   check_both_precisions<NoiseKind::label>(
       Valley{}, run_of(4, NoiseKind::label, std::make_shared<ConstantRule>(6), cosine), {1.5, 0});
+}
+
+TEST_CASE("replicas may run in any order and in several threads") {
+  const IterateEnsemble ensemble{constant_run(5, NoiseKind::label).algorithm,
+                                 constant_run(5, NoiseKind::label).source,
+                                 {{43, 0}},
+                                 {1.5, 0.05}};
+  using Worker = IterateWorker<Valley, double, NoiseKind::label>;
+  const auto plain = test::on_host<Worker>(Valley{}, ensemble, first_replica, 101);
+  const auto backwards = [](std::size_t count, auto f) {
+    for (std::size_t r = count; r-- > 0;) f(r);
+  };
+  CHECK(same_bits(plain, test::on_host<Worker>(Valley{}, ensemble, first_replica, 101, backwards)));
+  const auto threads = [](std::size_t count, auto f) { parallel_for(3, count, f); };
+  CHECK(same_bits(plain, test::on_host<Worker>(Valley{}, ensemble, first_replica, 101, threads)));
+#if defined(SLOWSDE_TEST_THRUST)
+  const auto thrust_host = [](std::size_t count, auto f) {
+    thrust::for_each(thrust::device, thrust::counting_iterator<std::size_t>(0),
+                     thrust::counting_iterator<std::size_t>(count), f);
+  };
+  CHECK(same_bits(plain, test::on_host<Worker>(Valley{}, ensemble, first_replica, 101, thrust_host)));
+#endif
 }
 
 TEST_CASE("a wrong kernel is told from the right one") {

@@ -1,6 +1,6 @@
 // Ensembles of iterates on the device against the same functions in plain loops on the host, which
 // test_host_executor holds against the CPU's iterates.
-#include "slowsde/gpu/iterate_ensemble.hpp"
+#include "slowsde/gpu/ensemble_kernels.hpp"
 
 #include <doctest/doctest.h>
 
@@ -14,7 +14,7 @@
 #include "slowsde/problems/circle.hpp"
 #include "slowsde/problems/two_valleys.hpp"
 #include "slowsde/problems/valley.hpp"
-#include "tests/support/iterate_ensembles.hpp"
+#include "tests/support/device_ensembles.hpp"
 
 namespace {
 
@@ -33,7 +33,7 @@ template <NoiseKind Kind, class P>
 void check_parity(const P& problem, const IterateEnsemble& ensemble, std::size_t replicas,
                   std::uint64_t first = 1000) {
   std::vector<double> device;
-  slowsde::make_iterate_kernels(problem)->simulate(ensemble, first, replicas, device);
+  slowsde::make_ensemble_kernels(problem)->simulate(ensemble, first, replicas, device);
   if (ensemble.single_precision)
     CHECK(same_bits(device, on_host<IterateWorker<P, float, Kind>>(problem, ensemble, first, replicas)));
   else
@@ -88,7 +88,7 @@ TEST_CASE("device and host agree with minibatches, Gaussian noise, momentum and 
 
 TEST_CASE("moments are those of the states, whatever the number of replicas") {
   const slowsde::Valley problem;
-  const auto kernels = slowsde::make_iterate_kernels(problem);
+  const auto kernels = slowsde::make_ensemble_kernels(problem);
   const IterateEnsemble ensemble = ensemble_of(3, NoiseKind::label, false, {1.5, 0.1});
   for (const std::size_t replicas : {1u, 255u, 256u, 257u, 1000u}) {
     slowsde::IterateReduction reduction;
@@ -127,7 +127,7 @@ TEST_CASE("ensembles agree in law, and another number of workers does not") {
   const auto second_moment = [&](int workers) {  // E y² of the mean's fast component is proportional to 1/K
     const IterateEnsemble ensemble = ensemble_of(workers, NoiseKind::label, true, {1.5, 0.0}, 400, 20);
     std::vector<double> states;
-    slowsde::make_iterate_kernels(problem)->simulate(ensemble, 0, replicas, states);
+    slowsde::make_ensemble_kernels(problem)->simulate(ensemble, 0, replicas, states);
     slowsde::Moments moments;
     for (std::size_t r = 0; r < replicas; ++r) {
       const double y = states[(2 * replicas + r) * 2 + 1];
@@ -161,7 +161,7 @@ TEST_CASE("replicas that diverge are counted and left out") {
   reduction.observables = {{slowsde::LaneObservable::Kind::component, 0}};
   reduction.bound = 1e6;
   reduction.project = true;
-  const auto reduced = slowsde::make_iterate_kernels(problem)->reduce(ensemble, 300, reduction, {});
+  const auto reduced = slowsde::make_ensemble_kernels(problem)->reduce(ensemble, 300, reduction, {});
   for (std::size_t p = 0; p < ensemble.points.size(); ++p) {
     CHECK(reduced.cells[p].count + reduced.diverged[p] == 300);
     CHECK(reduced.cells[p].diverged == 0);
@@ -171,7 +171,7 @@ TEST_CASE("replicas that diverge are counted and left out") {
 }
 
 TEST_CASE("noise that the problem does not have is refused") {
-  const auto kernels = slowsde::make_iterate_kernels(slowsde::Valley{});
+  const auto kernels = slowsde::make_ensemble_kernels(slowsde::Valley{});
   CHECK_THROWS_AS(kernels->check(ensemble_of(1, NoiseKind::gaussian, false, {1.5, 0.0})),
                   std::invalid_argument);
 }

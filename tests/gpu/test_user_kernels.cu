@@ -1,5 +1,5 @@
 // The kernels themselves: a problem of the user's, and a kernel that is wrong on purpose.
-#include "slowsde/gpu/iterate_kernels.cuh"
+#include "slowsde/gpu/ensemble_kernels.cuh"
 
 #include <doctest/doctest.h>
 
@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "slowsde/problems/valley.hpp"
-#include "tests/support/iterate_ensembles.hpp"
+#include "tests/support/device_ensembles.hpp"
 
 /// As a user writes it, without a line of CUDA: derivatives by duals, in three dimensions.
 struct Wavy {
@@ -25,7 +25,7 @@ struct Wavy {
     y[1] = T(0.5);
   }
 };
-SLOWSDE_ITERATE_KERNELS(Wavy);
+SLOWSDE_ENSEMBLE_KERNELS(Wavy);
 
 namespace {
 
@@ -47,7 +47,8 @@ struct ShiftedWorker : Right {
 template <class Worker>
 std::vector<double> of_launch(const IterateEnsemble& ensemble, std::size_t replicas) {
   slowsde::detail::IterateChunks<Worker> chunks({slowsde::Valley{}, ensemble.algorithm, ensemble.source},
-                                                ensemble, replicas);
+                                                round_table(ensemble.algorithm, ensemble.points),
+                                                ensemble.start, replicas);
   std::vector<double> states(2 * replicas);
   chunks.run(0, replicas, [&](std::size_t, const double* x) {
     slowsde::check_cuda(cudaMemcpy(states.data(), x, states.size() * sizeof(double), cudaMemcpyDeviceToHost),
@@ -64,7 +65,7 @@ TEST_CASE("a user's problem has the host's bits on the device") {
     for (const NoiseKind kind : {NoiseKind::label, NoiseKind::minibatch}) {
       const IterateEnsemble ensemble = ensemble_of(workers, kind, false, {0.4, 0.1, 0.6});
       std::vector<double> device;
-      slowsde::make_iterate_kernels(problem)->simulate(ensemble, 7, 23, device);
+      slowsde::make_ensemble_kernels(problem)->simulate(ensemble, 7, 23, device);
       if (kind == NoiseKind::label)
         CHECK(same_bits(device,
                         on_host<IterateWorker<Wavy, double, NoiseKind::label>>(problem, ensemble, 7, 23)));

@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "slowsde/gpu/ensemble_kernels.hpp"
 #include "slowsde/gpu/host_executor.hpp"
-#include "slowsde/gpu/iterate_ensemble.hpp"
 
 namespace slowsde::test {
 
@@ -28,10 +28,10 @@ inline IterateEnsemble ensemble_of(int workers, NoiseKind kind, bool single, std
   return ensemble;
 }
 
-/// (points × replicas × d), as IterateKernels::simulate gives them.
-template <class Worker, class P>
+/// (points × replicas × d), as EnsembleKernels::simulate gives them.
+template <class Worker, class P, class ForEach = PlainLoop>
 std::vector<double> on_host(const P& problem, const IterateEnsemble& ensemble, std::uint64_t first,
-                            std::size_t replicas) {
+                            std::size_t replicas, ForEach for_each = {}) {
   using Real = typename Worker::Scalar;
   constexpr std::size_t d = P::dim;
   const typename Worker::Setup setup(problem, ensemble.algorithm, ensemble.source);
@@ -43,7 +43,8 @@ std::vector<double> on_host(const P& problem, const IterateEnsemble& ensemble, s
   std::int64_t done = 0;
   for (const std::size_t rounds : table.rounds_at) {
     const auto until = static_cast<std::int64_t>(rounds);
-    run_rounds_on_host<Worker>(setup, table.view(), done, until, first, replicas, x.data(), buffers.data());
+    run_rounds_on_host<Worker>(setup, table.view(), done, until, first, replicas, x.data(), buffers.data(),
+                               for_each);
     done = until;
     for (std::size_t r = 0; r < replicas; ++r)
       for (std::size_t j = 0; j < d; ++j) states.push_back(static_cast<double>(x[j * replicas + r]));

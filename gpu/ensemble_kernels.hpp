@@ -1,15 +1,18 @@
-// Ensembles of iterates on a GPU, as the rest of the program sees them: no CUDA in this header. The kernels
-// of a problem are compiled where a .cu file says SLOWSDE_ITERATE_KERNELS(Problem) (iterate_kernels.cuh).
+// Ensembles on a GPU, iterates and the conventional SDE, as the rest of the program sees them: no CUDA in
+// this header. The kernels of a problem are compiled where a .cu file says SLOWSDE_ENSEMBLE_KERNELS(Problem)
+// (ensemble_kernels.cuh).
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "slowsde/gpu/lane_observable.hpp"
 #include "slowsde/optim/local_sgd.hpp"
+#include "slowsde/sde/conventional_run.hpp"
 #include "slowsde/sde/statistics.hpp"
 
 namespace slowsde {
@@ -39,14 +42,14 @@ struct ReducedEnsemble {
   std::vector<Moments> cells;           ///< (P × M)
   std::vector<double> distance;         ///< (P): largest |∇L| after the projection
   std::vector<std::uint64_t> diverged;  ///< (P)
-  std::vector<double> samples;          ///< (M × samples), NaN where diverged
+  std::vector<double> samples;          ///< (M × samples), NaN where diverged or not there
   double kernel_seconds = 0;            ///< of the rounds alone
 };
 
 /// The kernels of one problem. One object serves one thread at a time.
-class IterateKernels {
+class EnsembleKernels {
  public:
-  virtual ~IterateKernels() = default;
+  virtual ~EnsembleKernels() = default;
 
   /// Throws std::invalid_argument for an ensemble that the kernels do not run.
   virtual void check(const IterateEnsemble& ensemble) const = 0;
@@ -66,24 +69,30 @@ class IterateKernels {
                                  const IterateReduction& reduction,
                                  const std::function<void(std::uint64_t)>& progress) const = 0;
 
+  /// The same for trajectories of the conventional SDE, whose moments are then always formed on the device;
+  /// nothing where no thread can hold one.
+  virtual std::optional<ReducedEnsemble> reduce(const ConventionalRun& run, std::uint64_t trajectories,
+                                                const IterateReduction& reduction,
+                                                const std::function<void(std::uint64_t)>& progress) const = 0;
+
   /// Device memory that simulate() takes for so many replicas.
   virtual double bytes(const IterateEnsemble& ensemble, std::uint64_t replicas) const = 0;
 };
 
-/// Defined where SLOWSDE_ITERATE_KERNELS(P) is said. Null for a problem that no thread can hold: see
+/// Defined where SLOWSDE_ENSEMBLE_KERNELS(P) is said. Null for a problem that no thread can hold: see
 /// LaneProblem.
 template <class P>
-std::unique_ptr<IterateKernels> make_iterate_kernels(const P& problem);
+std::unique_ptr<EnsembleKernels> make_ensemble_kernels(const P& problem);
 
 /// Makes the kernels of a problem; empty for a problem without.
 template <class P>
-using KernelFactory = std::function<std::unique_ptr<IterateKernels>(const P&)>;
+using KernelFactory = std::function<std::unique_ptr<EnsembleKernels>(const P&)>;
 
 /// The factory of a problem whose kernels are compiled wherever there is CUDA; empty in a build without.
 template <class P>
 KernelFactory<P> kernels_of() {
 #if defined(SLOWSDE_CUDA)
-  return &make_iterate_kernels<P>;
+  return &make_ensemble_kernels<P>;
 #else
   return {};
 #endif

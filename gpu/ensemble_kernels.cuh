@@ -1,8 +1,8 @@
-// The kernels of ensembles of iterates. A thread is a worker of a replica: its state and its random numbers
-// stay in registers for all rounds between two outputs, the workers meet by shuffles (K ≤ 32: several
-// replicas to a warp) or in shared memory (one replica to a block, workers taking turns where there are more
-// than threads). Workers are added in the order of their numbers, so the bits are those of the CPU's
-// iterates.
+// The kernels of ensembles of iterates and of the conventional SDE. A thread is a worker of a replica: its
+// state and its random numbers stay in registers for all rounds between two outputs, the workers meet by
+// shuffles (K ≤ 32: several replicas to a warp) or in shared memory (one replica to a block, workers taking
+// turns where there are more than threads). Workers are added in the order of their numbers, so the bits are
+// those of the CPU's iterates.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -11,14 +11,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "slowsde/gpu/conventional_worker.hpp"
 #include "slowsde/gpu/device_array.hpp"
 #include "slowsde/gpu/device_timer.cuh"
-#include "slowsde/gpu/iterate_ensemble.hpp"
+#include "slowsde/gpu/ensemble_kernels.hpp"
 #include "slowsde/gpu/iterate_worker.hpp"
 #include "slowsde/gpu/reduce_states.cuh"
 
@@ -171,12 +173,13 @@ class IterateChunks {
   using Real = typename Worker::Scalar;
   static constexpr int dim = Worker::dim;
 
-  IterateChunks(const typename Worker::Setup& setup, const IterateEnsemble& ensemble, std::uint64_t capacity)
+  IterateChunks(const typename Worker::Setup& setup, RoundTable table, const std::vector<double>& start,
+                std::uint64_t capacity)
       : setup_(setup),
-        table_(round_table(ensemble.algorithm, ensemble.points)),
+        table_(std::move(table)),
         rounds_(table_.rounds),
         rates_(table_.rates),
-        start_(ensemble.start),
+        start_(start),
         states_(capacity * dim),
         buffers_(setup.momentum != 0 ? capacity * dim * static_cast<std::size_t>(setup.workers) : 0) {}
 
@@ -218,11 +221,11 @@ class IterateChunks {
 
 /// The kernels of a problem P that meets LaneProblem for one kind of noise at least.
 template <class P>
-class IterateKernelsOf final : public IterateKernels {
+class EnsembleKernelsOf final : public EnsembleKernels {
  public:
   static constexpr int dim = static_dimension<P>();
 
-  explicit IterateKernelsOf(const P& problem) : problem_(problem) {
+  explicit EnsembleKernelsOf(const P& problem) : problem_(problem) {
     if constexpr (LeastSquaresProblem<P>) samples_ = problem.samples();
   }
 
@@ -239,7 +242,9 @@ class IterateKernelsOf final : public IterateKernels {
     states.resize(ensemble.points.size() * n * dim);
     with_worker(ensemble, [&]<class Worker>(std::type_identity<Worker>) {
       using Real = typename Worker::Scalar;
-      detail::IterateChunks<Worker> chunks({problem_, ensemble.algorithm, ensemble.source}, ensemble, n);
+      detail::IterateChunks<Worker> chunks({problem_, ensemble.algorithm, ensemble.source},
+                                           round_table(ensemble.algorithm, ensemble.points), ensemble.start,
+                                           n);
       std::vector<Real> by_component(n * dim);
       chunks.run(first_replica, replicas, [&](std::size_t p, const Real* on_device) {
         check_cuda(cudaMemcpy(by_component.data(), on_device, n * dim * sizeof(Real), cudaMemcpyDeviceToHost),
@@ -263,7 +268,21 @@ class IterateKernelsOf final : public IterateKernels {
                          const std::function<void(std::uint64_t)>& progress) const override {
     ReducedEnsemble reduced;
     with_worker(ensemble, [&]<class Worker>(std::type_identity<Worker>) {
-      reduce_with<Worker>(ensemble, replicas, reduction, progress, reduced);
+      reduced = reduce_with<Worker>({problem_, ensemble.algorithm, ensemble.source},
+                                    round_table(ensemble.algorithm, ensemble.points), ensemble.start,
+                                    replicas, reduction, progress);
+    });
+    return reduced;
+  }
+
+  std::optional<ReducedEnsemble> reduce(const ConventionalRun& run, std::uint64_t trajectories,
+                                        const IterateReduction& reduction,
+                                        const std::function<void(std::uint64_t)>& progress) const override {
+    std::optional<ReducedEnsemble> reduced;
+    const ConventionalSteps steps = conventional_steps(run);
+    with_conventional_worker(problem_, run, [&]<class Worker>(std::type_identity<Worker>, auto noise) {
+      reduced = reduce_with<Worker>({problem_, noise, run, steps}, round_table(steps), run.start,
+                                    trajectories, reduction, progress);
     });
     return reduced;
   }
@@ -304,13 +323,14 @@ class IterateKernelsOf final : public IterateKernels {
   }
 
   template <class Worker>
-  void reduce_with(const IterateEnsemble& ensemble, std::uint64_t replicas, const IterateReduction& reduction,
-                   const std::function<void(std::uint64_t)>& progress, ReducedEnsemble& reduced) const {
+  ReducedEnsemble reduce_with(const typename Worker::Setup& setup, RoundTable table,
+                              const std::vector<double>& start, std::uint64_t replicas,
+                              const IterateReduction& reduction,
+                              const std::function<void(std::uint64_t)>& progress) const {
     using Real = typename Worker::Scalar;
-    detail::DeviceReducer reducer(ensemble.points.size(), reduction.observables.size(), reduction.bound,
+    detail::DeviceReducer reducer(table.rounds_at.size(), reduction.observables.size(), reduction.bound,
                                   replicas, reduction.samples);
-    detail::IterateChunks<Worker> chunks({problem_, ensemble.algorithm, ensemble.source}, ensemble,
-                                         reducer.chunk());
+    detail::IterateChunks<Worker> chunks(setup, std::move(table), start, reducer.chunk());
     detail::ProblemObserver<P> observer{problem_, samples_, reduction.project, {}};
     std::copy(reduction.observables.begin(), reduction.observables.end(), observer.observables);
     for (std::uint64_t first = 0; first < replicas; first += reducer.chunk()) {
@@ -319,7 +339,7 @@ class IterateKernelsOf final : public IterateKernels {
                  [&](std::size_t p, const Real* states) { reducer.add(p, observer, states); });
       if (progress) progress(reducer.count());
     }
-    reduced = reducer.finish(chunks.kernel_seconds());
+    return reducer.finish(chunks.kernel_seconds());
   }
 
   P problem_;
@@ -327,9 +347,9 @@ class IterateKernelsOf final : public IterateKernels {
 };
 
 template <class P>
-std::unique_ptr<IterateKernels> make_iterate_kernels(const P& problem) {
+std::unique_ptr<EnsembleKernels> make_ensemble_kernels(const P& problem) {
   if constexpr (LaneProblem<P, NoiseKind::gaussian> || LaneProblem<P, NoiseKind::label>)
-    return std::make_unique<IterateKernelsOf<P>>(problem);
+    return std::make_unique<EnsembleKernelsOf<P>>(problem);
   else
     return nullptr;
 }
@@ -337,6 +357,6 @@ std::unique_ptr<IterateKernels> make_iterate_kernels(const P& problem) {
 }  // namespace slowsde
 
 /// Compiles the kernels of a problem here, in a .cu file, outside of any namespace.
-#define SLOWSDE_ITERATE_KERNELS(...)                                                            \
-  template std::unique_ptr<slowsde::IterateKernels> slowsde::make_iterate_kernels<__VA_ARGS__>( \
+#define SLOWSDE_ENSEMBLE_KERNELS(...)                                                             \
+  template std::unique_ptr<slowsde::EnsembleKernels> slowsde::make_ensemble_kernels<__VA_ARGS__>( \
       const __VA_ARGS__&)
