@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU, in one go: builds with CUDA, runs the tests of device code, runs them again under
 # compute-sanitizer (memcheck and racecheck), measures the ensembles (W1, W2) over replicas and workers, their peers
-# in PyTorch and JAX on the same GPU, and counts the floor from the machine code.
+# in PyTorch and JAX on the same GPU, counts the floor from the machine code, and measures the training of networks (W3)
+# over workers, on both paths.
 #
 # usage: bench/gpu.sh [--most REPLICAS] [--no-sanitizer] [--no-peers] [--out DIR]
-# Writes DIR (default bench/results) gpu-ensembles-<gpu>-<date>.csv and gpu-floor-<gpu>-<date>.csv. The peers run under
+# Writes DIR (default bench/results) gpu-ensembles-<gpu>-<date>.csv, gpu-training-… and gpu-floor-…. The peers run under
 # the Python that SLOWSDE_PYTHON names, or python3; one that lacks PyTorch or JAX leaves those lines out and says so.
 # Exit status 77 without a GPU, 1 if a test or a check fails.
 set -euo pipefail
@@ -36,7 +37,7 @@ mkdir -p "$out"
 say "build for sm_$architecture"
 cmake --preset cuda -DCMAKE_CUDA_ARCHITECTURES="$architecture"
 cmake --build build/cuda --parallel
-cmake --build build/cuda --target slowsde_bench_gpu
+cmake --build build/cuda --target slowsde_bench_gpu slowsde_bench_gpu_training
 build/cuda/slowsde info
 
 say "tests"
@@ -45,8 +46,8 @@ ctest --test-dir build/cuda -L gpu --output-on-failure --no-tests=error
 if [[ $sanitizer == yes ]]; then
   if command -v compute-sanitizer >/dev/null; then
     for tool in memcheck racecheck; do
-      for source in tests/gpu/test_*.cu; do
-        name=$(basename "$source" .cu)
+      for source in tests/gpu/test_*.cu tests/gpu/test_device_*.cpp; do
+        name=$(basename "${source%.*}")
         program=$(find build/cuda -type f -name "$name" -perm -u+x | head -n 1)
         say "$tool $name"
         # The test of refused memory asks for too much on purpose: the refusal is not an error of the program.
@@ -61,6 +62,9 @@ fi
 say "ensembles"
 measured=$out/gpu-ensembles-$stamp.csv
 build/cuda/slowsde_bench_gpu "$most" | tee "$measured"
+
+say "training"
+build/cuda/slowsde_bench_gpu_training | tee "$out/gpu-training-$stamp.csv"
 
 if [[ $peers == yes ]]; then
   say "peers"

@@ -21,6 +21,7 @@
 #include "slowsde/experiments/json.hpp"
 #include "slowsde/experiments/plan.hpp"
 #include "slowsde/experiments/progress.hpp"
+#include "slowsde/experiments/ranks.hpp"
 #include "slowsde/experiments/registry.hpp"
 #include "slowsde/experiments/run_directory.hpp"
 #include "slowsde/experiments/scaffold.hpp"
@@ -66,6 +67,7 @@ struct RunOptions {
   std::vector<std::string> sets;
   int threads = 0;
   std::optional<std::uint64_t> seed;
+  double rank_timeout = 300;
   bool force = false, json = false, dry_run = false, quiet = false;
   bool plan = false;  // of `slowsde plan`: prints, and writes a directory only where --out names one
 };
@@ -110,26 +112,30 @@ int run_command(const RunOptions& options, const Registry& registry,
   if (options.seed) set_seed(config, *options.seed);
   if (options.plan && config.get<std::string>("kind", "plan") != "plan")
     throw config.error("kind", "must be \"plan\" for slowsde plan");
-  Progress progress(Progress::style_for_stderr(options.quiet || options.plan), std::cerr);
+  const Launch launch = read_launch();
+  const bool first = launch.rank == 0;  // the process that reports and writes
+  Progress progress(Progress::style_for_stderr(options.quiet || options.plan || !first), std::cerr);
   RunContext context{registry, progress};
   context.threads = options.threads > 0 ? options.threads : available_threads();
   context.backend = backend_of(options.backend);
+  context.ranks = connect_ranks(launch, context.backend, options.rank_timeout);
 
   const Estimate estimate = estimate_experiment(config, context);
   config.finish();  // before anything is measured or run
   if (options.dry_run) {
     context.measure = true;
-    show_estimate(estimate_experiment(config, context), options.json);
+    const Estimate measured = estimate_experiment(config, context);
+    if (first) show_estimate(measured, options.json);
     return static_cast<int>(ExitCode::ok);
   }
-  if (estimate.bytes > static_cast<double>(hardware().memory_bytes)) {
+  if (first && estimate.bytes > static_cast<double>(hardware().memory_bytes)) {
     std::cerr << fmt::format("slowsde: warning: the run needs about {} of memory, this machine has {}\n",
                              size_text(estimate.bytes),
                              size_text(static_cast<double>(hardware().memory_bytes)));
   }
   const fs::path out = options.out.empty() ? fs::path("results") / fs::path(options.config_file).stem()
                                            : fs::path(options.out);
-  const bool writes = !options.plan || !options.out.empty();
+  const bool writes = first && (!options.plan || !options.out.empty());
   std::optional<RunDirectory> directory;
   if (writes) directory.emplace(out, options.force);
 
@@ -154,6 +160,7 @@ int run_command(const RunOptions& options, const Registry& registry,
     aside = directory->commit();
   }
 
+  if (!first) return static_cast<int>(code);
   if (options.json && options.plan) {
     std::cout << plan_json(result);
   } else if (options.json) {
@@ -404,6 +411,9 @@ int dispatch(int argc, const char* const* argv, const Registry& registry) {
   run->add_option("--backend", options.backend, "cpu (default) or cuda")
       ->check(CLI::IsMember({"cpu", "cuda"}));
   threads_option(run, options.threads);
+  run->add_option("--rank-timeout", options.rank_timeout,
+                  "Under mpirun and the like: seconds to wait for a process before it counts as lost")
+      ->check(CLI::PositiveNumber);
   CLI::Option* seed_option =
       run->add_option("--seed", seed, "Replaces the configuration's seed (of every part of a suite)")
           ->check(CLI::Range(std::uint64_t{0},

@@ -23,6 +23,10 @@ const Experiment& begin_experiment(ConfigTable& config, RunContext& context) {
     throw BackendError("experiments of kind '" + std::string(experiment.name()) +
                        "' do not run on --backend cuda");
   }
+  if (context.ranks.launch.several() && !experiment.runs_split()) {
+    throw BackendError("experiments of kind '" + std::string(experiment.name()) +
+                       "' are not split over several processes");
+  }
   config.get<std::string>("title", "");
   config.get<std::string>("figure", "");  // which figure `slowsde plot` draws; empty: that of the kind
   if (experiment.has_seed()) context.seed = config.get<std::uint64_t>("seed", 1);

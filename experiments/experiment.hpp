@@ -7,14 +7,13 @@
 #include <vector>
 
 #include "slowsde/experiments/config.hpp"
+#include "slowsde/experiments/ranks.hpp"
 #include "slowsde/experiments/result.hpp"
 
 namespace slowsde {
 
 class Progress;
 struct Registry;
-
-enum class Backend { cpu, cuda };
 
 /// What a run is given beside its configuration. Results may depend on the seed alone.
 struct RunContext {
@@ -24,6 +23,7 @@ struct RunContext {
   std::uint64_t seed = 1;
   Backend backend = Backend::cpu;
   bool measure = false;  ///< estimates may run a little of the experiment to see how long it takes
+  Ranks ranks = {};      ///< the processes that the run is split over
 };
 
 /// What a run is expected to cost on this machine.
@@ -56,6 +56,9 @@ class Experiment {
 
   /// Whether the key `seed` belongs to this kind; not so for a container whose parts have their own.
   virtual bool has_seed() const { return true; }
+
+  /// Whether run() can be split over several processes.
+  virtual bool runs_split() const { return false; }
 
   /// Whether run() can use the backend; a container leaves the question to what it holds.
   virtual bool runs_on(Backend backend) const { return backend == Backend::cpu; }

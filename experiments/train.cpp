@@ -225,11 +225,15 @@ Result TrainExperiment::run(ConfigTable& config, RunContext& context) const {
   // Seeds and runs are independent; threads that are left over share a replica's workers.
   const int per_job = std::max(1, context.threads / static_cast<int>(std::min<std::size_t>(jobs, 1u << 20)));
   context.progress.label("training");
-  parallel_for(context.threads, jobs, [&](std::size_t job) {
+  const auto train = [&](std::size_t job, int threads) {
     Trained& trained = all[job / R];
-    trained.replicas[job % R] = train_replica(plan, *trained.run, context.seed, job % R, per_job,
+    trained.replicas[job % R] = train_replica(plan, *trained.run, context.seed, job % R, threads,
                                               [&](double work) { context.progress.add(work); });
-  });
+  };
+  if (context.ranks.launch.several())  // all processes do the same one at a time
+    for (std::size_t job = 0; job < jobs; ++job) train(job, context.threads);
+  else
+    parallel_for(context.threads, jobs, [&](std::size_t job) { train(job, per_job); });
 
   Result result = assemble(plan, all);
   for (const Trained& trained : all) {

@@ -17,6 +17,8 @@ class TrainExperiment final : public Experiment {
   Result run(ConfigTable& config, RunContext& context) const override;
   /// CUDA: the trainings are on the GPU, what is measured of them on the CPU.
   bool runs_on(Backend) const override { return true; }
+  /// The workers are dealt to the processes; what is measured is the same on all of them.
+  bool runs_split() const override { return true; }
   Estimate estimate(ConfigTable& config, const RunContext& context) const override;
 };
 

@@ -52,7 +52,8 @@ TrainLength read_train(ConfigTable table, TrainPlan& plan) {
   if (table.has("steps")) length.steps = table.at_least<std::int64_t>("steps", 1);
   if (table.has("epochs")) length.epochs = table.positive<double>("epochs");
   plan.replicas = table.at_least<int>("replicas", 1, 4);
-  plan.gpu_path = device_path(table.one_of("gpu_path", {"auto", "fused", "layered"}, "auto"));
+  plan.device.path = device_path(table.one_of("gpu_path", {"auto", "fused", "layered"}, "auto"));
+  plan.device.bf16 = table.one_of("gpu_payload", {"f32", "bf16"}, "f32") == "bf16";
   plan.recipe = read_batch_recipe(table, plan.data.train, plan.loss == LossKind::squared);
   return length;
 }
@@ -224,6 +225,9 @@ NetworkTask task_of(const TrainPlan& plan, const TrainRun& run, std::uint64_t se
 TrainPlan read_train_plan(ConfigTable& config, const RunContext& context) {
   TrainPlan plan;
   plan.backend = context.backend;
+  plan.ranks = context.ranks;
+  plan.device.device_sum = context.ranks.device_sum;
+  plan.device.gpu = context.ranks.launch.local_rank;
   plan.single_precision = config.one_of("precision", {"f32", "f64"}, "f32") == "f32";
   ConfigTable data = config.table("data");
   plan.data = read_data(data);

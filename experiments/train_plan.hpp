@@ -75,7 +75,8 @@ struct TrainPlan {
   int replicas = 1;
   bool single_precision = true;
   Backend backend = Backend::cpu;  ///< of the trainings
-  DevicePath gpu_path = DevicePath::automatic;
+  DeviceTrainerParams device;
+  Ranks ranks;  ///< the processes that share the workers
   TrainMeasures measures;
   TrainCost cost;
   std::vector<TrainRun> runs;

@@ -28,9 +28,9 @@ std::unique_ptr<Trainer<Real>> make_trainer(const TrainPlan& plan, const TrainRu
                                             std::uint64_t replica, int threads) {
   const NetworkTask task = task_of(plan, run, seed);
   if (plan.backend == Backend::cuda)
-    return make_device_trainer<Real>(run.trainer, start, task, replica, {.path = plan.gpu_path});
-  return std::make_unique<NetworkTrainer<Real>>(run.trainer, start,
-                                                NetworkOracle<Real>::factory(task, replica), threads);
+    return make_device_trainer<Real>(run.trainer, start, task, replica, plan.device, plan.ranks.communicator);
+  return std::make_unique<NetworkTrainer<Real>>(
+      run.trainer, start, NetworkOracle<Real>::factory(task, replica), threads, plan.ranks.communicator);
 }
 
 /// Mean loss and accuracy on samples as they stand in the data.

@@ -7,6 +7,7 @@
 #include "slowsde/gpu/cuda_check.hpp"
 #include "slowsde/gpu/device_array.hpp"
 #include "slowsde/gpu/mlp_layout.hpp"
+#include "slowsde/gpu/own_stream.hpp"
 #include "slowsde/gpu/step_table.hpp"
 #include "slowsde/gpu/trainer_kernels.hpp"
 #include "slowsde/gpu/worker_steps.hpp"
@@ -26,6 +27,7 @@ DevicePath device_path(std::string_view name) {
 void DeviceTrainerParams::check() const {
   using detail::require;
   require(threads >= 0 && threads <= 256, "device trainer", "0 <= threads <= 256", threads);
+  require(gpu >= 0, "device trainer", "gpu >= 0", gpu);
   require(threads % 32 == 0, "device trainer", "threads is a multiple of 32", threads);
 }
 
@@ -54,19 +56,20 @@ void check_device_task(const TrainerParams& params, const NetworkTask& task) {
 
 namespace {
 
-/// A stream to capture and to wait for. It and the default stream, on which DeviceArray copies, wait for each
-/// other.
-class OwnStream {
+/// Makes a GPU the calling thread's current one.
+class CurrentGpu {
  public:
-  OwnStream() { check_cuda(cudaStreamCreate(&stream_), "creating a stream"); }
-  ~OwnStream() { cudaStreamDestroy(stream_); }
-  OwnStream(const OwnStream&) = delete;
-  OwnStream& operator=(const OwnStream&) = delete;
-  operator cudaStream_t() const { return stream_; }
-  void wait() const { check_cuda(cudaStreamSynchronize(stream_), "running the local steps"); }
+  explicit CurrentGpu(int number) {
+    int count = 0;
+    check_cuda(cudaGetDeviceCount(&count), "counting the GPUs");
+    if (count == 0) throw DeviceError("CUDA: there is no GPU");
+    number_ = number % count;
+    set();
+  }
+  void set() const { check_cuda(cudaSetDevice(number_), "choosing the GPU"); }
 
  private:
-  cudaStream_t stream_ = nullptr;
+  int number_ = 0;
 };
 
 template <class Real>
@@ -77,7 +80,9 @@ class DeviceTrainer final : public Trainer<Real> {
                 std::shared_ptr<Communicator> communicator)
       : Trainer<Real>(params, start, std::move(communicator)),
         table_(task, replica, share_),
+        gpu_(device.gpu),
         device_sum_(device.device_sum),
+        bf16_(device.bf16),
         own_(static_cast<std::size_t>(share_.count)),
         x_(task.data->x),
         labels_(task.data->labels),
@@ -125,6 +130,7 @@ class DeviceTrainer final : public Trainer<Real> {
   static constexpr std::int64_t most_steps = std::int64_t{1} << 16;     ///< in one enqueuing
 
   double train(std::int64_t H, const typename Trainer<Real>::Hook& before_average) override {
+    gpu_.set();  // the caller may be another thread than the maker
     check_cuda(cudaMemsetAsync(losses_.data(), 0, own_ * sizeof(double), stream_), "clearing the losses");
     if (params_.exchange == Exchange::gradients) {
       workers_->gradients(range(state_.step, 1, theta_.data()));
@@ -133,7 +139,7 @@ class DeviceTrainer final : public Trainer<Real> {
       enqueue_update(params_.update->formula(), params_.update->numbers(eta, state_.buffer_steps + 1, Real{}),
                      static_cast<std::int64_t>(d_), rows_.data(), theta_.data(), buffers_.data(), stream_);
       fetch_average();
-      if (before_average) show_average(before_average);
+      this->show(before_average, {});
     } else {
       const std::int64_t per_step = static_cast<std::int64_t>(own_) * source_.batch;
       const std::int64_t at_once =
@@ -184,10 +190,10 @@ class DeviceTrainer final : public Trainer<Real> {
     } else if (device_sum_) {
       if (shared_.size() == 0) shared_ = DeviceArray<float>(d_);
       enqueue_divided(sum_.data(), params_.workers, d, shared_.data(), 1, 0, stream_);
-      device_sum_->sum(shared_.data(), d_, stream_);
+      device_sum_->sum(shared_.data(), d_, bf16_, stream_);
       enqueue_divided(shared_.data(), 1, d, to, count, apart, stream_);
     } else {
-      stream_.wait();
+      stream_.wait("running the local steps");
       sums_.resize(d_);
       own_sums_.resize(d_);
       sum_.download(own_sums_.data(), d_);
@@ -213,12 +219,12 @@ class DeviceTrainer final : public Trainer<Real> {
   }
 
   void fetch_average() {
-    stream_.wait();
+    stream_.wait("running the local steps");
     theta_.download(state_.theta.data(), d_);
   }
 
   void show_workers(const typename Trainer<Real>::Hook& hook) {
-    stream_.wait();
+    stream_.wait("running the local steps");
     std::vector<Real> rows(own_ * d_);
     rows_.download(rows.data(), rows.size());
     std::vector<const Real*> view;
@@ -226,14 +232,12 @@ class DeviceTrainer final : public Trainer<Real> {
     this->show(hook, view);
   }
 
-  void show_average(const typename Trainer<Real>::Hook& hook) {
-    this->show(hook, std::vector<const Real*>(own_, state_.theta.data()));
-  }
-
   StepTable table_;
+  CurrentGpu gpu_;  // before all that is on it
   std::shared_ptr<DeviceSum> device_sum_;
+  bool bf16_;
   std::size_t own_;  // this rank's workers
-  OwnStream stream_;
+  OwnStream stream_{cudaStreamDefault};
   DeviceArray<float> x_;
   DeviceArray<int> labels_;
   DeviceArray<Real> theta_, buffers_, rows_;

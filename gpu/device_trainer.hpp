@@ -28,6 +28,8 @@ struct DeviceTrainerParams {
   int threads = 0;  ///< of a worker's block (fused): a multiple of 32 up to 256; 0: by the network's size
   /// Sums over the ranks, in single precision; without it they go through the communicator, in double.
   std::shared_ptr<DeviceSum> device_sum = nullptr;
+  bool bf16 = false;  ///< whether those sums travel as bfloat16
+  int gpu = 0;        ///< number of the GPU, modulo how many this process sees
 
   /// Throws std::invalid_argument naming what is violated.
   void check() const;
@@ -37,7 +39,7 @@ struct DeviceTrainerParams {
 /// layers with activations of one kind between them, augmented samples, update rules without a formula.
 void check_device_task(const TrainerParams& params, const NetworkTask& task);
 
-/// A trainer of the network on the current GPU, for the batches that NetworkOracle has for the replica. Its
+/// A trainer of the network on a GPU, for the batches that NetworkOracle has for the replica. Its
 /// parameters differ from the CPU's by rounding: sums over a batch and over the workers are in another order.
 /// Throws what Trainer throws; std::invalid_argument for a task that the device does not do (convolutions,
 /// group norm, augmented samples) or a path that it does not fit; DeviceError where the GPU refuses, and in a

@@ -5,6 +5,7 @@
 #include "slowsde/gpu/cuda_check.hpp"
 #include "slowsde/gpu/device_array.hpp"
 #include "slowsde/gpu/layered_steps.hpp"
+#include "slowsde/gpu/own_stream.hpp"
 #include "slowsde/gpu/with_formula.hpp"
 #include "slowsde/gpu/worker_steps.hpp"
 
@@ -25,15 +26,21 @@ __global__ void each(Function f, std::int64_t count) {
 /// Products by cuBLAS and functions by kernels, one after the other on a stream.
 class CublasMachine {
  public:
-  explicit CublasMachine(cudaStream_t stream) : stream_(stream), workspace_(std::size_t{32} << 20) {
+  explicit CublasMachine(cudaStream_t stream) : workspace_(std::size_t{32} << 20) {
     check_cublas(cublasCreate(&handle_), "creating a handle");
-    check_cublas(cublasSetStream(handle_, stream), "setting the stream");
-    // of its own, so that nothing is allocated while a step is captured
-    check_cublas(cublasSetWorkspace(handle_, workspace_.data(), workspace_.size()), "setting the workspace");
+    use(stream);
   }
   ~CublasMachine() { cublasDestroy(handle_); }
   CublasMachine(const CublasMachine&) = delete;
   CublasMachine& operator=(const CublasMachine&) = delete;
+
+  /// Enqueues on another stream from now on.
+  void use(cudaStream_t stream) {
+    stream_ = stream;
+    check_cublas(cublasSetStream(handle_, stream), "setting the stream");
+    // Its own workspace, so that nothing is allocated while a step is captured; a new stream resets it.
+    check_cublas(cublasSetWorkspace(handle_, workspace_.data(), workspace_.size()), "setting the workspace");
+  }
 
   template <class Function>
   void for_each(std::int64_t count, const Function& f) {
@@ -60,7 +67,7 @@ class CublasMachine {
  private:
   static cublasOperation_t op(bool transposed) { return transposed ? CUBLAS_OP_T : CUBLAS_OP_N; }
 
-  cudaStream_t stream_;
+  cudaStream_t stream_ = nullptr;
   DeviceArray<unsigned char> workspace_;
   cublasHandle_t handle_ = nullptr;
 };
@@ -75,20 +82,22 @@ class CapturedWork {
   CapturedWork(const CapturedWork&) = delete;
   CapturedWork& operator=(const CapturedWork&) = delete;
 
-  /// Launches the work, which `enqueue` puts on the stream when it is first called.
+  /// Launches the work, which `enqueue(stream)` puts on a stream when it is first called. That one is apart
+  /// from the default stream, whose copies in other threads would break the capture.
   template <class Enqueue>
   void launch(cudaStream_t stream, Enqueue&& enqueue) {
     if (!executable_) {
-      check_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "beginning a capture");
+      const OwnStream apart(cudaStreamNonBlocking);
+      check_cuda(cudaStreamBeginCapture(apart, cudaStreamCaptureModeThreadLocal), "beginning a capture");
       cudaGraph_t graph = nullptr;
       try {
-        enqueue();
+        enqueue(static_cast<cudaStream_t>(apart));
       } catch (...) {
-        cudaStreamEndCapture(stream, &graph);
+        cudaStreamEndCapture(apart, &graph);
         if (graph) cudaGraphDestroy(graph);
         throw;
       }
-      check_cuda(cudaStreamEndCapture(stream, &graph), "ending a capture");
+      check_cuda(cudaStreamEndCapture(apart, &graph), "ending a capture");
       const cudaError_t status = cudaGraphInstantiate(&executable_, graph, 0);
       cudaGraphDestroy(graph);
       check_cuda(status, "instantiating a graph");
@@ -123,10 +132,12 @@ class LayeredWorkers final : public WorkerSteps<Real> {
       machine_.for_each(task_.workers * d, detail::CopyToRows<Real>{range.start, d, task_.rows});
     const bool one_by_one = drawn_one_by_one(range.source);
     for (std::int64_t h = 0; h < range.steps; ++h)
-      step_[one_by_one].launch(stream_, [&] {
+      step_[one_by_one].launch(stream_, [&](cudaStream_t apart) {
+        machine_.use(apart);
         with_formula(task_.formula, [&]<class Formula>(Formula) {
           layered_step<Formula, Real>(machine_, plan_, at_, one_by_one, task_.rows, task_.state);
         });
+        machine_.use(stream_);
       });
   }
 

@@ -136,11 +136,11 @@ class NcclSum final : public DeviceSum {
  public:
   explicit NcclSum(std::shared_ptr<NcclConnection> connection) : connection_(std::move(connection)) {}
 
-  void sum(float* values, std::size_t count, cudaStream_t stream) override {
+  void sum(float* values, std::size_t count, bool bf16, cudaStream_t stream) override {
     NcclConnection& c = *connection_;
     check_cuda(cudaStreamSynchronize(stream), "running the local steps");
     c.meet();
-    if (c.params().bf16) {
+    if (bf16) {
       if (half_.size() < count) half_ = DeviceArray<std::uint16_t>(count);
       enqueue_to_bf16(values, count, half_.data(), stream);
       c.finish(ncclAllReduce(half_.data(), half_.data(), count, ncclBfloat16, ncclSum, c, stream), what);

@@ -14,7 +14,6 @@ bool has_nccl();
 struct NcclParams {
   int rank = 0, size = 1;
   double timeout = 300;  ///< seconds that a call waits for the other ranks
-  bool bf16 = false;     ///< sums of parameters travel as bfloat16: half the bytes, 8 bits of precision
   /// Where there is MPI: over it NCCL's unique id is sent, and it names ranks that are lost. Otherwise both
   /// go over files whose names begin with `path`, a name of this run alone in a folder that all machines see.
   std::shared_ptr<Communicator> mpi;

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <limits>
 #include <string>
 #include <thread>
@@ -66,7 +67,8 @@ class MpiCommunicator final : public Communicator {
   }
 
   ~MpiCommunicator() override {
-    if (lost_) return;  // neither call would return
+    // Neither call would return where a rank is lost, nor where this one ends by an exception.
+    if (lost_ || std::uncaught_exceptions() > 0) return;
     MPI_Comm_free(&questions_);
     MPI_Comm_free(&data_);
     if (owner_) MPI_Finalize();

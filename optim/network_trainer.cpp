@@ -37,8 +37,7 @@ NetworkTrainer<Real>::NetworkTrainer(const TrainerParams& params, const std::vec
   workers_.resize(own * row_);
   gradients_.resize((shared ? 1 : team) * row_);
   losses_.resize(own);
-  for (std::size_t k = 0; k < own; ++k)
-    view_.push_back(shared ? state_.theta.data() : workers_.data() + k * row_);
+  for (std::size_t k = 0; k < own; ++k) view_.push_back(workers_.data() + k * row_);
   for (std::size_t member = 0; member < team; ++member) oracles_.push_back(oracle());
 }
 
@@ -52,7 +51,7 @@ double NetworkTrainer<Real>::train(std::int64_t H, const Hook& before_average) {
     team_.run([this](int member) { shared_gradients(member); });
     sum_rows(workers_.data(), row_);
     team_.run([this](int member) { shared_step(member); });
-    this->show(before_average, view_);
+    this->show(before_average, {});
   }
   return this->sum_over_workers(losses_);
 }

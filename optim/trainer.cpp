@@ -107,11 +107,15 @@ double Trainer<Real>::sum_over_workers(std::span<const double> own) {
 template <class Real>
 void Trainer<Real>::show(const Hook& hook, WorkersView<Real> own) {
   if (!hook) return;
+  const auto K = static_cast<std::size_t>(params_.workers);
+  if (params_.exchange == Exchange::gradients) {
+    hook(std::vector<const Real*>(K, state_.theta.data()));
+    return;
+  }
   if (communicator_->size() == 1) {
     hook(own);
     return;
   }
-  const auto K = static_cast<std::size_t>(params_.workers);
   std::vector<Real> mine, all(K * d_);
   for (const Real* theta : own) mine.insert(mine.end(), theta, theta + d_);
   communicator_->all_gather(std::as_bytes(std::span(mine)), std::as_writable_bytes(std::span(all)));

@@ -128,7 +128,7 @@ class Trainer {
 
   /// Σ of the ranks' own[k] in the order of the workers, on every rank.
   double sum_over_workers(std::span<const double> own);
-  /// Calls the hook with all workers; own: this rank's.
+  /// Calls the hook with all workers; own: this rank's, not read where gradients are averaged.
   void show(const Hook& hook, WorkersView<Real> own);
 
   TrainerParams params_;

@@ -365,7 +365,7 @@ TEST_CASE("a training that the device does not do is refused before anything run
   } catch (const ConfigError& error) {
     CHECK(std::string(error.what()).find("convolutions") != std::string::npos);
   }
-  CHECK(plan_of(mixture, {"train.gpu_path=layered"}).gpu_path == DevicePath::layered);
+  CHECK(plan_of(mixture, {"train.gpu_path=layered"}).device.path == DevicePath::layered);
   CHECK_THROWS_AS(plan_of(mixture, {"train.gpu_path=fast"}), ConfigError);
 }
 
