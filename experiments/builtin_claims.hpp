@@ -13,5 +13,6 @@ void add_quasi_static_claims(Registry& registry);  ///< flat valley, sphere: rou
 void add_weak_order_claims(Registry& registry);    ///< flat valley: the error of each theory as η → 0
 void add_diffusion_claims(Registry& registry);     ///< sphere, circle: the noise along the manifold
 void add_flat_valley_claims(Registry& registry);   ///< drift against diffusion; rules as η decays
+void add_label_noise_claims(Registry& registry);   ///< a scaled vector: closed form, general form, iterates
 
 }  // namespace slowsde
