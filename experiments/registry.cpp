@@ -87,6 +87,7 @@ Registry builtin_registry() {
   add_diffusion_claims(registry);
   add_flat_valley_claims(registry);
   add_label_noise_claims(registry);
+  add_curved_valley_claims(registry);
   add_moments(registry);
   add_names(registry.models, theory_catalogue());
   for (RuleDescription& rule : sync_rule_catalogue()) registry.add(std::move(rule));
