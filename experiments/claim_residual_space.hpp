@@ -87,7 +87,7 @@ ReplicaTable observe_phi(const P& problem, const LeastSquaresModel& model, const
 }
 
 /// observe(const VectorXd& ζ) along the slow flow at increasing slow times > 0; NaN at all of them where the
-/// flow does not get to the end, or the moment is not stationary at the round's learning rate.
+/// flow does not get to the end, the start is not on Γ, or the moment is not stationary.
 template <class Observe>
 std::vector<double> along_slow_flow(const LeastSquaresModel& model, const Eigen::VectorXd& start,
                                     const SecondMoment& moment, double sigma, const Round& round,
@@ -100,7 +100,7 @@ std::vector<double> along_slow_flow(const LeastSquaresModel& model, const Eigen:
         model, start, moment, sigma, [&](double) { return round; }, times, options);
     if (!flow.converged) return values;
     for (std::size_t k = 0; k < values.size(); ++k) values[k] = observe(flow.records[k + 1].point);
-  } catch (const std::domain_error&) {
+  } catch (const std::logic_error&) {  // of the flow's or the moment's own checks: no prediction
   }
   return values;
 }

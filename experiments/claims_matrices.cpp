@@ -43,21 +43,29 @@ Comparison fall(ClaimRun& run, std::string quantity, const P& problem, const Rou
                                         {table.points[0].t, table.points[1].t}, {.tolerance = 1e-6}, trace);
     return Measured::exact(traces[0] - traces[1]);
   };
+  const Measured expected = predicted(right, round);
   std::vector<Rival> rivals = {{"ψ ≡ 1", predicted(QsrMoment(), round)}};
-  if (right.sampling_weight(round, problem.samples()) > 0)
-    rivals.push_back({"without the feedback of sampling", predicted(FiniteStepMoment(), round)});
+  double margin = 0;
+  if (right.sampling_weight(round, problem.samples()) > 0) {
+    const Measured without = predicted(FiniteStepMoment(), round);
+    rivals.push_back({"without the feedback of sampling", without});
+    // Within a round of H > 1 steps the model feeds the noise of every step with the mean moment of the
+    // round, which is what iterates do as η → 0 only.
+    if (round.local_steps > 1) margin = 0.2 * std::abs(expected.mean - without.mean);
+  }
   if (round.local_steps > 1) {
     Round shorter = round;
     shorter.local_steps /= 2;
     rivals.push_back({"ψ ≡ 0", predicted(SgdMoment(), round)});
     rivals.push_back({"half of H: ψ(ηHλ) for ψ(2ηHλ)", predicted(right, shorter)});
   }
-  const Measured expected = predicted(right, round);
   return {.quantity = std::move(quantity),
-          .prediction = std::string("slow flow with the moment '") + std::string(right.name()) + "'",
+          .prediction = std::string("slow flow with the moment '") + std::string(right.name()) + "'" +
+                        (margin > 0 ? ", to a fifth of what sampling adds" : ""),
           .measured = table.mean([&](std::size_t r) { return table.at(r, 0) - table.at(r, 1); }),
           .predicted = expected,
           .effect = expected.mean,
+          .margin = margin,
           .least_n = fall.quick,
           .rivals = std::move(rivals)};
 }
@@ -84,7 +92,7 @@ std::vector<Comparison> sensing(ClaimRun& run) {
         "2, H = " +
             std::to_string(H),
         problem, {.eta = 0.004, .local_steps = H, .workers = 4, .local_batch = 2}, SamplingMoment(),
-        {.t = 0.1, .sigma = 0.1, .quick = 640});
+        {.t = 0.1, .sigma = 0.1, .quick = 320});
   };
   return {at(1), at(50)};
 }

@@ -74,7 +74,7 @@ double passage(double level, double t1, double v1, double t2, double v2) {
   return t1 + (t2 - t1) * (v1 - level) / (v1 - v2);
 }
 
-/// Slow time at which the flow has come down to the level.
+/// Slow time at which the flow has come down to the level, at most SGD's.
 double time_of(const Regression& regression, const SecondMoment& moment, const Round& round, double level) {
   std::vector<double> times(80);
   for (std::size_t k = 0; k < times.size(); ++k) times[k] = sgd_time * static_cast<double>(k + 1) / 80;
@@ -82,7 +82,7 @@ double time_of(const Regression& regression, const SecondMoment& moment, const R
                                [&](const VectorXd& zeta) { return regression.weighted_norm(zeta); });
   for (std::size_t k = 1; k < times.size(); ++k)
     if (norms[k] <= level) return passage(level, times[k - 1], norms[k - 1], times[k], norms[k]);
-  return std::numeric_limits<double>::quiet_NaN();
+  return sgd_time;
 }
 
 Measured ratio(const Measured& a, const Measured& b) {

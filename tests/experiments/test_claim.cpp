@@ -145,3 +145,19 @@ TEST_CASE("every measurement has a seed of its own, from the claim's name and th
   CHECK(first.replicas(100) == 100);
   CHECK(again.replicas(100) == 400);
 }
+
+TEST_CASE("few values have an error that allows for Student's t, many the plain one") {
+  const auto alternating = [](int n) {
+    Moments moments;
+    for (int k = 0; k < n; ++k) moments.add(k % 2 == 0 ? 1 : -1);
+    return moments;
+  };
+  // t_15 and the normal distribution at 1 − 1e-5: 6.109 and 4.265 on a side
+  const double few = Measured::of_few(alternating(16)).se / Measured::of(alternating(16)).se;
+  CHECK(test::near(few, 6.109 / 4.265, 1e-3));
+  const double many = Measured::of_few(alternating(20000)).se / Measured::of(alternating(20000)).se;
+  CHECK(test::near(many, 1, 1e-3));
+  Moments diverged = alternating(16);
+  diverged.add(not_a_number);
+  CHECK(!std::isfinite(Measured::of_few(diverged).se));
+}

@@ -114,3 +114,16 @@ TEST_CASE("a teacher's data are interpolated by the teacher, and a sample does n
   CHECK(MlpModel(shape, data).loss(teacher) < 1e-30);
   CHECK(MlpModel(shape, data).loss(initial_parameters(shape, 3)) > 1e-2);
 }
+
+TEST_CASE("digits in memory make the same problem as those in a file") {
+  const File file("digits_memory.csv", digit(0, 3) + digit(5, 9) + digit(11, 0));
+  const LabelledImages images = read_labelled_images(file.name, 64, 10);
+  const Dataset from_file = digits_regression(file.name, std::vector<int>{2, 1}),
+                from_memory = digits_regression(images, std::vector<int>{2, 1});
+  CHECK(from_memory.x == from_file.x);
+  CHECK(from_memory.y == from_file.y);
+  CHECK(digits_regression(images, 2).x == digits_regression(file.name, 2).x);
+  CHECK_THROWS_AS(digits_regression(images, 4), std::out_of_range);
+  CHECK_THROWS_WITH_AS(digits_regression(LabelledImages{.pixels = 3, .values = {1, 2, 3}, .labels = {0}}, 1),
+                       "data set: pixels = 64 is violated by 3", std::invalid_argument);
+}
