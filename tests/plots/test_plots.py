@@ -422,7 +422,7 @@ class Content(Scratch):
     def test_the_order_is_that_of_the_error(self):
         for order in (1.0, 0.5):
             _, caption = self.draw(synthetic.weak_order(self.scratch / f"{order}", order))
-            found = re.findall(r"slow SDE of the papers for [A-Za-z ]* of order ([0-9.]+) ± ([0-9.]+)", caption)
+            found = re.findall(r"slow SDE of the papers' for [A-Za-z ]* is of order ([0-9.]+) ± ([0-9.]+)", caption)
             self.assertEqual(len(found), 2)
             for value, half in found:
                 self.assertLess(abs(float(value) - order), 2 * float(half))
