@@ -14,6 +14,7 @@
 #include "slowsde/experiments/sweep.hpp"
 #include "slowsde/experiments/sync_rules.hpp"
 #include "slowsde/experiments/train.hpp"
+#include "slowsde/experiments/worker_cloud.hpp"
 #include "slowsde/optim/second_moment_catalogue.hpp"
 #include "slowsde/optim/sync_rule.hpp"
 #include "slowsde/optim/update_rule.hpp"
@@ -74,6 +75,7 @@ Registry builtin_registry() {
   registry.add(std::make_shared<SyncRulesExperiment>());
   registry.add(std::make_shared<MultilevelExperiment>());
   registry.add(std::make_shared<StepperOrdersExperiment>());
+  registry.add(std::make_shared<WorkerCloudExperiment>());
   add_valley_problems(registry);
   add_surface_problems(registry);
   add_matrix_problems(registry);

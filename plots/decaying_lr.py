@@ -31,7 +31,7 @@ def draw(runs, observable=None):
         if s is not sgd:
             at, ratio, half = _over(_speed(s, m), base)
             style.intervals(bottom, at, ratio, half, zorder=4, **look)
-            ends.append(f"{s.name} {ratio[-1]:.2f}" + (f" ± {half[-1]:.2f}" if np.isfinite(half[-1]) else ""))
+            ends.append(f"{ratio[-1]:.2f}" + (f" ± {half[-1]:.2f}" if np.isfinite(half[-1]) else "") + f" ({s.name})")
         for theory, model in ensemble.theories_of(s).items():
             line = dict(ls=style.THEORIES[theory][1], color=look["color"], zorder=2)
             theories += [theory] if theory not in theories else []

@@ -41,9 +41,9 @@ def draw(runs, observable=None):
                 slope, width = _slope(eta, error, se)
                 ax.plot(eta, np.exp(np.polyval(np.polyfit(np.log(eta), np.log(error), 1, w=error / se), np.log(eta))),
                         color=look["color"], lw=0.9, zorder=2)
-                said.append(f"of {style.THEORIES[theory][0]} for {algorithm} of order {slope:.2f} ± {width:.2f}")
+                said.append(f"that of '{style.THEORIES[theory][0]}' for {algorithm} is of order {slope:.2f} ± {width:.2f}")
             else:
-                said.append(f"of {style.THEORIES[theory][0]} for {algorithm} at most {100 * max(error + half):.2g} %")
+                said.append(f"that of '{style.THEORIES[theory][0]}' for {algorithm} is at most {100 * max(error + half):.2g} %")
         ax.set(xscale="log", yscale="log", xlabel=r"learning rate $\eta$")
         ax.set_title(algorithm + (r", $\eta H = %g$" % _local_time(run, algorithm) if _local_time(run, algorithm) else ""))
         ticks = sorted({float(s.settings["eta"]) for e in run.points for s in e.iterates})
@@ -55,7 +55,7 @@ def draw(runs, observable=None):
         style.line_handle(style.THEORIES[k][0], ls="none", color=style.cycle(style.COLOURS, i),
                           marker=style.cycle(style.MARKERS, i), mfc="white", mew=0.9, ms=4) for i, k in enumerate(theories)]
         + [style.line_handle("fitted power", color="0.2", lw=0.9)])])
-    return fig, (f"{run.title or run.path.name}: relative errors of the predicted fall against the learning rate (dimensionless), "
+    return fig, (f"{run.title or run.path.name}: the relative error of the predicted fall against the learning rate (dimensionless): "
                  + "; ".join(said) + "; bars are 95 % intervals of the measurement, which hold zero where they reach the lower edge, those of orders are from weighted least "
                  "squares, and an error without an order is not told from zero at every learning rate.")
 

@@ -6,7 +6,7 @@ import netCDF4
 import numpy as np
 
 _TEXT = {"series", "models_series", "observable", "part", "schedule", "rule", "first_rule", "second_rule", "compared",
-         "verdict"}
+         "verdict", "quantity", "theory"}
 
 
 def psi(x):
@@ -228,6 +228,24 @@ def decaying_lr(path, rng=None):
         models.append(series(f"{name}: slow SDE", t, path_of, of=name, moment="psi", **settings))
     all_series += models
     return write(path, _config("decaying-lr", "Cosine on the valley", all_series), variables(["log_x0"], all_series))
+
+
+def worker_cloud(path, steps=16, off=0.02, rng=None):
+    """Moments inside a round as an Ornstein-Uhlenbeck process has them; the second theory is a fifth too small."""
+    rng = rng or np.random.default_rng(10)
+    h = np.arange(steps + 1.0)
+    scale = np.array([0.035, 0.03, 0.0125, 0.48])
+    decay = np.exp(-np.outer(h, [0.3, 0.1, 0.02, 0.1]))
+    arrays = {"quantity": (("quantity",), ["largest eigenvalue", "middle eigenvalue", "least eigenvalue", "trace"]),
+              "theory": (("theory",), ["sampling", "finite-step"]), "step": (("step",), h),
+              "eigenvalue": (("quantity",), [3.2, 1.1, 0.2, np.nan]), "replicas": ((), 1000)}
+    for kind, shape in (("own", scale * (1 - 0.75 * decay)), ("cross", 0.25 * scale * decay)):
+        se = 0.004 * shape
+        measured = shape * (1 + off * (kind == "own")) + se * rng.standard_normal(shape.shape)
+        measured[0] = np.nan
+        dims = ("step", "quantity")
+        arrays |= {kind: (dims, measured), f"{kind}_se": (dims, se), f"{kind}_predicted": (("theory", *dims), [shape, 0.8 * shape])}
+    return write(path, {"kind": "worker-cloud", "title": "Worker cloud within a round"}, arrays)
 
 
 def law(path, n=20000, rng=None):

@@ -312,6 +312,14 @@ class Look(Scratch):
         self.assert_not_drawn(self.program(synthetic.valley(self.scratch / "valley"), "--figure", "verification"),
                               "is no verification")
 
+    def test_worker_cloud(self):
+        for steps in (1, 16, 100):
+            self.draw(synthetic.worker_cloud(self.scratch / f"{steps}", steps))
+        fig, caption = self.draw(synthetic.worker_cloud(self.scratch / "off", off=0.5))
+        self.assertRegex(caption, r"own moment 5[01]\.\d %, without sampling (8[78]|9\d) %")
+        self.assert_not_drawn(self.program(synthetic.valley(self.scratch / "valley"), "--figure", "worker-cloud"),
+                              "no workers inside a round")
+
     def test_weak_order_and_decaying_rates(self):
         self.draw(synthetic.weak_order(self.scratch / "run"))
         self.draw(synthetic.decaying_lr(self.scratch / "other"))
@@ -414,7 +422,7 @@ class Content(Scratch):
     def test_the_order_is_that_of_the_error(self):
         for order in (1.0, 0.5):
             _, caption = self.draw(synthetic.weak_order(self.scratch / f"{order}", order))
-            found = re.findall(r"slow SDE of the papers for [A-Za-z ]* of order ([0-9.]+) ± ([0-9.]+)", caption)
+            found = re.findall(r"slow SDE of the papers' for [A-Za-z ]* is of order ([0-9.]+) ± ([0-9.]+)", caption)
             self.assertEqual(len(found), 2)
             for value, half in found:
                 self.assertLess(abs(float(value) - order), 2 * float(half))
