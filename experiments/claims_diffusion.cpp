@@ -103,13 +103,13 @@ Measured direction(ClaimRun& run, double time, std::size_t replicas) {
         {.replicas = replicas, .seed = run.next_seed(), .threads = run.threads()},
         [](const double* zeta) { return zeta[0]; });
   };
-  const double eta = run.full() ? 0.05 : 0.1;
+  const double eta = run.full() ? 0.025 : 0.05;
   const Measured first = at(eta);
   return extrapolate(first, at(eta / 2));
 }
 
 std::vector<Comparison> diffusion(ClaimRun& run) {
-  const std::size_t n = run.replicas(3200), on_sphere = run.replicas(16000);
+  const std::size_t n = run.replicas(3200), on_sphere = run.replicas(9600);
   const Measured small = spread_at(run, 1, n), large = spread_at(run, 16, n);
   // log E φ² against log B between B = K and 16K
   const Measured slope = {std::log(large.mean / small.mean) / std::log(16.0),
@@ -133,7 +133,7 @@ std::vector<Comparison> diffusion(ClaimRun& run) {
            .measured = direction(run, time, on_sphere),
            .predicted = sphere(3, K),
            .effect = 1 - sphere(3, K).mean,
-           .least_n = 16000,
+           .least_n = 9600,
            .rivals = {{"no diffusion", Measured::exact(1)},
                       {"B_loc for B", sphere(3, 1)},
                       {"d for d − 1", sphere(4, K)},
