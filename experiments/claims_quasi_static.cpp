@@ -87,7 +87,7 @@ Measured exponent(const std::vector<double>& coarse, const std::vector<double>& 
 }
 
 std::vector<Comparison> qsr_error(ClaimRun& run) {
-  const std::size_t n = run.replicas(600);
+  const std::size_t n = run.replicas(800);
   const SlowOptions options{.trajectories = n, .seed = run.next_seed(), .dt = step, .threads = run.threads()};
   const auto worker = slow_sde(std::make_shared<SgdMoment>(), 1);
   const std::vector<double> qsr = qsr_sample(options);
@@ -110,7 +110,7 @@ std::vector<Comparison> qsr_error(ClaimRun& run) {
          .measured = exponent(error[l], error[l + 1]),
          .predicted = Measured::exact(std::log2(predicted[l] / predicted[l + 1])),
          .effect = 0.5,  // between orders of α
-         .least_n = 600,
+         .least_n = 800,
          .rivals = {{"the error stays: the factor is not K", Measured::exact(0)},
                     {"an error of order α", Measured::exact(0.5)},
                     {"an error of order α³", Measured::exact(1.5)}}});
@@ -133,7 +133,7 @@ std::vector<Comparison> qsr_error(ClaimRun& run) {
            limit, total_noise(options.seed, n, K, static_cast<std::uint64_t>(std::llround(t / step)))),
        .predicted = factor(K),
        .effect = std::abs((factor(K) - factor(K - 1)).mean),
-       .least_n = 600,
+       .least_n = 800,
        .rivals = {{"SGD", factor(1)}, {"K − 1 for K", factor(K - 1)}, {"K + 1 for K", factor(K + 1)}}});
   return result;
 }
