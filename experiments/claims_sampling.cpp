@@ -36,7 +36,7 @@ Measured mean_loss(const SecondMoment& moment, const Round& round) {
   return Measured::exact(sum);
 }
 
-Measured measured_loss(ClaimRun& run, const Round& round, bool replacement, std::size_t quick) {
+Measured measured_loss(ClaimRun& run, const Round& round, bool replacement) {
   // The slowest normal direction forgets its start within 1/(ηλ_min) ≈ 50 steps.
   const std::int64_t H = round.local_steps, warm = 500 / H, rounds = 1000 / H;
   LocalSgd algorithm = local_sgd(round, 1);
@@ -44,7 +44,7 @@ Measured measured_loss(ClaimRun& run, const Round& round, bool replacement, std:
   const LinearFit fit;
   const Measured loss =
       means_inside_rounds<NoiseKind::minibatch>(fit, algorithm, {}, warm,
-                                                {.replicas = run.replicas(quick),
+                                                {.replicas = run.replicas(3200),
                                                  .seed = run.next_seed(),
                                                  .replacement = replacement,
                                                  .threads = run.threads()},
@@ -77,13 +77,13 @@ std::vector<Comparison> sampling(ClaimRun& run) {
                        (replacement ? ", one sample with replacement" : ", two samples without replacement"),
            .prediction = H == 1 ? "finite-step moment with sampling, exact for linear outputs"
                                 : "finite-step moment with sampling, to a fifth of what sampling adds",
-           .measured = measured_loss(run, round, replacement, H == 1 ? 3200 : 800),
+           .measured = measured_loss(run, round, replacement),
            .predicted = right,
            .effect = std::abs(right.mean - finite.mean),
            // Within a round of H > 1 steps the model feeds the noise of every step with the mean moment of
            // the round, which is what the recursion does as η → 0 only.
            .margin = H == 1 ? 0 : 0.2 * std::abs(right.mean - finite.mean),
-           .least_n = 800,
+           .least_n = 3200,
            .rivals = std::move(rivals)});
     }
   return comparisons;
