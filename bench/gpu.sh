@@ -19,7 +19,7 @@ while (($#)); do
     --no-sanitizer) sanitizer=no ;;
     --no-peers) peers=no ;;
     --out) out=$2; shift ;;
-    *) sed -n '2,11p' "${BASH_SOURCE[0]}"; exit 2 ;;
+    *) sed -n '2,12p' "${BASH_SOURCE[0]}"; exit 2 ;;
   esac
   shift
 done

@@ -27,7 +27,7 @@ const std::vector<int> widths{64, 64, 64, 10};
 constexpr int batch = 16, samples = 2048, local_steps = 10;
 constexpr std::int64_t steps = 100;
 
-ClassificationData random_data() {
+ClassificationData made_up_data() {
   ClassificationData data;
   data.shape = {widths.front(), 1, 1};
   data.classes = widths.back();
@@ -118,7 +118,7 @@ int main(int argc, char** argv) {
       return 77;
     }
     const int most = argc > 1 ? std::atoi(argv[1]) : 4096;
-    const ClassificationData data = random_data();
+    const ClassificationData data = made_up_data();
     const Network network = mlp_network(widths);
     std::printf(
         "workload,path,precision,workers,local_steps,steps,seconds,worker_steps_per_second,share_of_f32_peak,"

@@ -72,7 +72,7 @@ class CublasMachine {
   cublasHandle_t handle_ = nullptr;
 };
 
-/// Work that was captured once and is launched again and again.
+/// Work that is enqueued as it is once, which loads its kernels, then captured, and launched again and again.
 class CapturedWork {
  public:
   CapturedWork() = default;
@@ -82,10 +82,15 @@ class CapturedWork {
   CapturedWork(const CapturedWork&) = delete;
   CapturedWork& operator=(const CapturedWork&) = delete;
 
-  /// Launches the work, which `enqueue(stream)` puts on a stream when it is first called. That one is apart
+  /// Does the work once on `stream`. enqueue(s) puts it on the stream s; the one that is captured is apart
   /// from the default stream, whose copies in other threads would break the capture.
   template <class Enqueue>
   void launch(cudaStream_t stream, Enqueue&& enqueue) {
+    if (!loaded_) {
+      enqueue(stream);
+      loaded_ = true;
+      return;
+    }
     if (!executable_) {
       const OwnStream apart(cudaStreamNonBlocking);
       check_cuda(cudaStreamBeginCapture(apart, cudaStreamCaptureModeThreadLocal), "beginning a capture");
@@ -106,6 +111,7 @@ class CapturedWork {
   }
 
  private:
+  bool loaded_ = false;
   cudaGraphExec_t executable_ = nullptr;
 };
 
