@@ -1,8 +1,6 @@
 // Measures the CUDA ensembles: W1, Local SGD on the valley with label noise, and W2, Euler–Maruyama on its
 // slow SDE, over replicas and workers. One CSV line a measurement; `bench/gpu.sh` adds peers and floors.
 //   slowsde_bench_gpu [most replicas, default 1e8]
-#include <cuda_runtime.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>

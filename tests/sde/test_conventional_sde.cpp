@@ -6,6 +6,7 @@
 #include <Eigen/Dense>
 #include <stdexcept>
 
+#include "slowsde/problems/derivatives.hpp"
 #include "slowsde/problems/valley.hpp"
 #include "slowsde/sde/sde_ensemble.hpp"
 #include "tests/support/sde_examples.hpp"
