@@ -1,6 +1,7 @@
 #include "slowsde/gpu/lane_observable.hpp"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <cmath>
 #include <string>
@@ -54,8 +55,8 @@ void check_observables(const P& problem, const std::vector<double>& theta) {
   for (int j = 0; j < d; ++j) {
     const double of_j = theta[static_cast<std::size_t>(j)];
     square += of_j * of_j;
-    CHECK(value("x" + std::to_string(j)) == of_j);
-    CHECK(near_relative(value("log_x" + std::to_string(j)), std::log(std::abs(of_j)), 1e-14));
+    CHECK(value(fmt::format("x{}", j)) == of_j);
+    CHECK(near_relative(value(fmt::format("log_x{}", j)), std::log(std::abs(of_j)), 1e-14));
   }
   CHECK(near_relative(value("norm"), std::sqrt(square), 1e-15));
   CHECK(near_relative(value("angle"), std::atan2(theta[1], theta[0]), 1e-15));

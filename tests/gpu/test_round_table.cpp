@@ -2,8 +2,9 @@
 
 #include <doctest/doctest.h>
 
-#include <algorithm>
+#include <cstdint>
 #include <memory>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -15,9 +16,8 @@ namespace {
 
 /// H grows as the learning rate falls.
 struct GrowingRule final : SyncRule {
-  std::int64_t local_steps(std::int64_t, double lr, std::int64_t remaining) const override {
-    return std::min<std::int64_t>(remaining, static_cast<std::int64_t>(0.2 / lr));
-  }
+  std::string_view name() const override { return "growing"; }
+  double desired_steps(std::int64_t, double lr) const override { return 0.2 / lr; }
 };
 
 LocalSgd algorithm_of(LearningRate lr, std::int64_t steps) {
