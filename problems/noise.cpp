@@ -30,8 +30,7 @@ void MinibatchSampler::draw(std::uint64_t seed, std::uint64_t replica, std::uint
       samples, batch, replacement,
       [&](int b, int m) {
         const std::uint64_t index = first + static_cast<std::uint64_t>(b);
-        if (b == 0 || index % 4 == 0)
-          words = random_words(seed, Stream::sample, replica, worker, index / 4);
+        if (b == 0 || index % 4 == 0) words = random_words(seed, Stream::sample, replica, worker, index / 4);
         return static_cast<int>(integer_from(words[index % 4], static_cast<std::uint32_t>(m)));
       },
       out);
