@@ -208,7 +208,7 @@ TEST_CASE("trace, largest eigenvalue and spectrum are those of the Hessian at th
   for (const char* loss : {"cross-entropy", "squared"}) {
     const TrainPlan plan = plan_of(
         mixture, {fmt::format("network.loss={}", loss), "measure.trace_products=300", "precision=f64",
-                  "measure.spectrum_at=[0.0, 1.0]", "measure.spectrum_probes=3", "data.label_flip=0.2"});
+                  "measure.spectrum_at=[0.0, 1.0]", "measure.spectrum_probes=3", "train.label_flip=0.2"});
     const TrainedReplica trained = train_replica(plan, plan.runs[1], 4, 2, 1, [](double) {});
     const std::vector<double> theta0 = plan.start(4, 2);
     const Eigen::VectorXd theta = Eigen::Map<const Eigen::VectorXd>(theta0.data(), plan.network->dim());
