@@ -22,7 +22,7 @@ namespace {
 struct Setting {
   double sigma, eta, t;
   std::int64_t local_steps;
-  std::size_t replicas = 16;
+  std::size_t replicas = 32;
 };
 
 /// Measured, and predicted by each theory.
