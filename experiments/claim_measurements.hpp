@@ -47,6 +47,21 @@ struct IterateOptions {
   int threads = 2;
 };
 
+/// What the iterates of an ensemble draw their gradients from. Throws std::invalid_argument when the
+/// algorithm is impossible or the replicas leave a pack incomplete.
+inline GradientSource gradient_source(NoiseKind kind, const LocalSgd& algorithm,
+                                      const IterateOptions& options) {
+  if (options.replicas % native_width<double> != 0)
+    throw std::invalid_argument("replicas must fill whole packs");
+  algorithm.check();
+  GradientSource source;
+  source.seed = options.seed;
+  source.noise = {.kind = kind, .label_sigma = options.sigma, .replacement = options.replacement};
+  source.local_batch = algorithm.local_batch;
+  source.svag = algorithm.svag;
+  return source;
+}
+
 /// Moments of the observables at the requested slow times (end of the round at which each is reached), and
 /// the values of the first one at the last of them.
 struct IterateMoments {
@@ -93,13 +108,7 @@ IterateMoments iterate_moments(const P& problem, const LocalSgd& algorithm,
                                const std::array<double, P::dim>& start, const std::vector<double>& times,
                                const IterateOptions& options, std::size_t observables, Observe observe) {
   constexpr std::size_t D = P::dim, W = native_width<double>;
-  if (options.replicas % W != 0) throw std::invalid_argument("replicas must fill whole packs");
-  algorithm.check();
-  GradientSource source;
-  source.seed = options.seed;
-  source.noise = {.kind = Kind, .label_sigma = options.sigma, .replacement = options.replacement};
-  source.local_batch = algorithm.local_batch;
-  source.svag = algorithm.svag;
+  const GradientSource source = gradient_source(Kind, algorithm, options);
   // A rank that is fixed by the start splits points a little off Γ as those on it.
   const GradientFlow<P> flow(DenseGeometry<P>(problem).with_rank_at(
       Eigen::Map<const typename DenseGeometry<P>::Vector>(start.data())));
@@ -150,12 +159,7 @@ std::vector<Measured> means_inside_rounds(const P& problem, const LocalSgd& algo
                                           Observe observe) {
   constexpr std::size_t W = native_width<double>;
   using T = Pack<double>;
-  if (options.replicas % W != 0) throw std::invalid_argument("replicas must fill whole packs");
-  algorithm.check();
-  GradientSource source;
-  source.seed = options.seed;
-  source.noise = {.kind = Kind, .label_sigma = options.sigma, .replacement = options.replacement};
-  source.local_batch = algorithm.local_batch;
+  const GradientSource source = gradient_source(Kind, algorithm, options);
   const std::int64_t N = algorithm.total_steps, H = algorithm.rule->local_steps(0, algorithm.lr(0), N),
                      first = warm_rounds * H;
   std::vector<RecordPoint> round_starts;

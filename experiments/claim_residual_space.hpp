@@ -53,12 +53,7 @@ ReplicaTable observe_phi(const P& problem, const LeastSquaresModel& model, const
                          const IterateOptions& options, const FlowOptions& flow, std::size_t observables,
                          Observe observe) {
   constexpr std::size_t W = native_width<double>;
-  if (options.replicas % W != 0) throw std::invalid_argument("replicas must fill whole packs");
-  algorithm.check();
-  GradientSource source;
-  source.seed = options.seed;
-  source.noise = {.kind = Kind, .label_sigma = options.sigma, .replacement = options.replacement};
-  source.local_batch = algorithm.local_batch;
+  const GradientSource source = gradient_source(Kind, algorithm, options);
   ReplicaTable table{.points = record_points(algorithm, times, 1),
                      .observables = observables,
                      .replicas = options.replicas,

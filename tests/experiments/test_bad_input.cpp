@@ -11,10 +11,12 @@
 #include <vector>
 
 #include "slowsde/experiments/result.hpp"
+#include "tests/support/replaced.hpp"
 #include "tests/support/scratch.hpp"
 
 namespace fs = std::filesystem;
 using slowsde::test::read_text;
+using slowsde::test::replaced;
 using slowsde::test::Scratch;
 
 namespace {
@@ -71,12 +73,6 @@ rule = { name = "constant", local_steps = 2 }
 name = "theory"
 moment = "psi"
 )";
-
-std::string replaced(std::string text, const std::string& from, const std::string& to) {
-  const auto at = text.find(from);
-  REQUIRE(at != std::string::npos);
-  return text.replace(at, from.size(), to);
-}
 
 }  // namespace
 

@@ -6,9 +6,9 @@
 #include <cmath>
 #include <string>
 
-#include "slowsde/experiments/progress.hpp"
-#include "slowsde/experiments/registry.hpp"
 #include "slowsde/optim/round_plan.hpp"
+#include "tests/support/replaced.hpp"
+#include "tests/support/run_config.hpp"
 #include "tests/support/tolerance.hpp"
 
 using namespace slowsde;
@@ -51,31 +51,9 @@ name = "SWAP"
 rule = { name = "swap", switch_step = 100 }
 )";
 
-Result run(const std::string& text, int threads = 1, std::string* effective = nullptr) {
-  const Registry registry = builtin_registry();
-  ConfigTable config = ConfigTable::parse(text, "r.toml");
-  Progress progress;
-  RunContext context{registry, progress};
-  context.threads = threads;
-  const Estimate estimate = estimate_experiment(config, context);
-  config.finish();
-  progress.start(estimate.work);
-  Result result = run_experiment(config, context);
-  CHECK(test::near(progress.fraction(), 1, 1e-12));
-  if (effective) *effective = config.effective();
-  result.check();
-  return result;
-}
-
-std::string replaced(std::string text, const std::string& from, const std::string& to) {
-  const auto at = text.find(from);
-  REQUIRE(at != std::string::npos);
-  return text.replace(at, from.size(), to);
-}
-
 std::string message_of(const std::string& text) {
   try {
-    run(text);
+    test::run_config(text);
   } catch (const std::exception& e) {
     return e.what();
   }
@@ -88,7 +66,7 @@ bool has(const std::string& text, const std::string& part) { return text.find(pa
 
 TEST_CASE("every rule runs the same steps under every schedule, and the pairs of a schedule are compared") {
   std::string effective;
-  const Result result = run(base, 1, &effective);
+  const Result result = test::run_config(base, 1, &effective);
   CHECK(result.dims.at("point") == 2);
   CHECK(result.dims.at("rule") == 4);
   CHECK(result.dims.at("pair") == 6);
@@ -151,7 +129,7 @@ TEST_CASE("every rule runs the same steps under every schedule, and the pairs of
   CHECK(H[3 * 200 + 199] == 900);
 
   CHECK(has(effective, "moment = \"sampling\""));
-  const Result again = run(effective, 2);
+  const Result again = test::run_config(effective, 2);
   CHECK(again.variable("mean").data == cells);
   CHECK(again.text_variable("verdict").data == verdicts);
 }
@@ -176,9 +154,9 @@ TEST_CASE("what can not be compared is refused at its place") {
       {"\"residual\"", "\"test_accuracy\"", "'test_accuracy' is no observable of this problem"}};
   for (const auto& c : cases) {
     CAPTURE(c.to);
-    const std::string message = message_of(replaced(base, c.from, c.to));
+    const std::string message = message_of(test::replaced(base, c.from, c.to));
     CAPTURE(message);
-    CHECK(has(message, "r.toml:"));
+    CHECK(has(message, "test.toml:"));
     CHECK(has(message, c.cause));
   }
   CHECK(has(message_of(base.substr(0, base.find("[[rules]]"))), "needs at least two [[rules]]"));

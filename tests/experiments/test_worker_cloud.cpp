@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "slowsde/experiments/progress.hpp"
-#include "slowsde/experiments/registry.hpp"
+#include "tests/support/replaced.hpp"
+#include "tests/support/run_config.hpp"
 #include "tests/support/tolerance.hpp"
 
 using namespace slowsde;
@@ -28,27 +28,6 @@ replicas = 160
 warm_rounds = 150
 rounds = 100
 )";
-
-Result run(const std::string& text, int threads = 2) {
-  const Registry registry = builtin_registry();
-  ConfigTable config = ConfigTable::parse(text, "cloud.toml");
-  Progress progress;
-  RunContext context{registry, progress};
-  context.threads = threads;
-  const Estimate estimate = estimate_experiment(config, context);
-  config.finish();
-  progress.start(estimate.work);
-  Result result = run_experiment(config, context);
-  CHECK(test::near(progress.fraction(), 1, 1e-12));
-  result.check();
-  return result;
-}
-
-std::string replaced(std::string text, const std::string& from, const std::string& to) {
-  const auto at = text.find(from);
-  REQUIRE(at != std::string::npos);
-  return text.replace(at, from.size(), to);
-}
 
 constexpr std::size_t quantities = 4, steps = 9;
 
@@ -72,7 +51,7 @@ double farthest(const Result& measured, const Result& predicted, const std::stri
 
 // 64 comparisons, |z| <= 4.5 in each: a false alarm in 2,300 seeds at the most
 TEST_CASE("own and cross moments inside a round are those of theory with sampling") {
-  const Result result = run(base);
+  const Result result = test::run_config(base, 2);
   CHECK(result.replicas == 160);
   CHECK(result.diverged == 0);
   for (const char* kind : {"own", "cross"}) {
@@ -82,16 +61,16 @@ TEST_CASE("own and cross moments inside a round are those of theory with samplin
     CHECK(std::isnan(result.variable(kind).data[0]));
   }
   CHECK(farthest(result, result, "own", 0, 1) >= 5);  // one step late
-  const Result more =
-      run(replaced(replaced(base, "workers = 4", "workers = 5"), "\nrounds = 100", "\nrounds = 1"));
+  const Result more = test::run_config(
+      test::replaced(test::replaced(base, "workers = 4", "workers = 5"), "\nrounds = 100", "\nrounds = 1"));
   CHECK(farthest(result, more, "own", 0) >= 5);  // K + 1 workers
   CHECK(farthest(result, more, "cross", 0) >= 5);
 }
 
 TEST_CASE("the results do not depend on the number of threads") {
-  const std::string text =
-      replaced(replaced(base, "warm_rounds = 150", "warm_rounds = 1"), "\nrounds = 100", "\nrounds = 3");
-  const Result one = run(text, 1), three = run(text, 3);
+  const std::string text = test::replaced(test::replaced(base, "warm_rounds = 150", "warm_rounds = 1"),
+                                          "\nrounds = 100", "\nrounds = 3");
+  const Result one = test::run_config(text, 1), three = test::run_config(text, 3);
   for (const Variable& v : one.variables) {
     CAPTURE(v.name);
     const std::vector<double>& other = three.variable(v.name).data;
@@ -104,7 +83,7 @@ TEST_CASE("the results do not depend on the number of threads") {
 TEST_CASE("what can not be is refused with the key's name") {
   const auto message_of = [](const std::string& text) {
     try {
-      run(text);
+      test::run_config(text);
     } catch (const std::exception& e) {
       return std::string(e.what());
     }
@@ -120,8 +99,8 @@ TEST_CASE("what can not be is refused with the key's name") {
            {"rounds = 100", "rounds = 0", "rounds"},
            {"rounds = 100", "rounds = 100\nturns = 3", "turns"}}) {
     CAPTURE(to);
-    const std::string text =
-        from == "rounds = 100" ? replaced(base, "\nrounds = 100", "\n" + to) : replaced(base, from, to);
+    const std::string text = from == "rounds = 100" ? test::replaced(base, "\nrounds = 100", "\n" + to)
+                                                    : test::replaced(base, from, to);
     CHECK(message_of(text).find(words) != std::string::npos);
   }
 }

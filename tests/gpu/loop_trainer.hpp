@@ -126,26 +126,8 @@ std::pair<std::vector<Real>, double> by_loops(const NetworkSetting& setting, Ste
 /// Checks Steps<float> and Steps<double> against the CPU's trainer after 1, 10 and 100 steps.
 template <template <class> class Steps>
 void check_against_cpu() {
-  for (const NetworkCase& what : network_cases()) {
-    CAPTURE(what.name);
-    double worst = 0;  // of difference/tolerance
-    for (const std::int64_t steps : {1, 10, 100}) {
-      CAPTURE(steps);
-      const NetworkSetting setting(what, steps);
-      const auto compare = [&]<class Real>(Real) {
-        const auto [theta, loss] = by_loops<Real>(setting, Steps<Real>{});
-        const auto [expected, expected_loss] = setting.on_cpu<Real>();
-        const double difference = largest_difference(theta, expected),
-                     tolerance = network_tolerance<Real>(what, steps);
-        CHECK(difference <= tolerance);
-        CHECK(std::abs(loss - expected_loss) <= tolerance * std::fmax(1, expected_loss));
-        worst = std::fmax(worst, difference / tolerance);
-      };
-      compare(0.0f);
-      compare(0.0);
-    }
-    MESSAGE("largest difference from the CPU's parameters over its tolerance: " << worst);
-  }
+  check_trainings(
+      []<class Real>(const NetworkSetting& setting, Real) { return by_loops<Real>(setting, Steps<Real>{}); });
 }
 
 /// Checks that steps with an error are far from the CPU's trainer.

@@ -1,6 +1,8 @@
 // Trainings of small networks that every path on the device has to follow, and the CPU's.
 #pragma once
 
+#include <doctest/doctest.h>
+
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -161,6 +163,32 @@ double largest_difference(const std::vector<A>& a, const std::vector<B>& b) {
     if (!(e <= worst)) worst = std::isnan(e) ? std::numeric_limits<double>::infinity() : e;
   }
   return worst;
+}
+
+/// Checks trainings against the CPU's after 1, 10 and 100 steps, in both precisions; train(setting, Real{})
+/// returns what NetworkSetting::on_cpu does.
+template <class Train>
+void check_trainings(const Train& train) {
+  for (const NetworkCase& what : network_cases()) {
+    CAPTURE(what.name);
+    double worst = 0;  // of difference/tolerance
+    for (const std::int64_t steps : {1, 10, 100}) {
+      CAPTURE(steps);
+      const NetworkSetting setting(what, steps);
+      const auto compare = [&]<class Real>(Real) {
+        const auto [theta, loss] = train(setting, Real{});
+        const auto [expected, expected_loss] = setting.on_cpu<Real>();
+        const double difference = largest_difference(theta, expected),
+                     tolerance = network_tolerance<Real>(what, steps);
+        CHECK(difference <= tolerance);
+        CHECK(std::abs(loss - expected_loss) <= tolerance * std::fmax(1, expected_loss));
+        worst = std::fmax(worst, difference / tolerance);
+      };
+      compare(0.0f);
+      compare(0.0);
+    }
+    MESSAGE("largest difference from the CPU's parameters over its tolerance: " << worst);
+  }
 }
 
 }  // namespace slowsde::test

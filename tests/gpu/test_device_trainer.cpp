@@ -43,26 +43,8 @@ std::pair<std::vector<Real>, double> trained(const NetworkSetting& setting, Devi
 TEST_CASE("both paths train as the CPU's trainer does, after 1, 10 and 100 steps, in both precisions") {
   for (const DevicePath path : paths) {
     CAPTURE(std::string(name_of(path)));
-    for (const NetworkCase& what : test::network_cases()) {
-      CAPTURE(what.name);
-      double worst = 0;  // of difference/tolerance
-      for (const std::int64_t steps : {1, 10, 100}) {
-        CAPTURE(steps);
-        const NetworkSetting setting(what, steps);
-        const auto compare = [&]<class Real>(Real) {
-          const auto [theta, loss] = trained<Real>(setting, path);
-          const auto [expected, expected_loss] = setting.on_cpu<Real>();
-          const double difference = test::largest_difference(theta, expected),
-                       tolerance = test::network_tolerance<Real>(what, steps);
-          CHECK(difference <= tolerance);
-          CHECK(std::abs(loss - expected_loss) <= tolerance * std::fmax(1, expected_loss));
-          worst = std::fmax(worst, difference / tolerance);
-        };
-        compare(0.0f);
-        compare(0.0);
-      }
-      MESSAGE("largest difference from the CPU's parameters over its tolerance: " << worst);
-    }
+    test::check_trainings(
+        [path]<class Real>(const NetworkSetting& setting, Real) { return trained<Real>(setting, path); });
   }
 }
 
