@@ -44,11 +44,14 @@ NetworkTrainer<Real>::NetworkTrainer(const TrainerParams& params, const std::vec
 template <class Real>
 double NetworkTrainer<Real>::train(std::int64_t H, const Hook& before_average) {
   if (params_.exchange == Exchange::parameters) {
-    team_.run([this, H](int member) { local_steps(member, H); });
+    for_each_worker([this, H](int member, std::size_t w) { local_steps(member, w, H); });
     this->show(before_average, view_);
     average();
   } else {
-    team_.run([this](int member) { shared_gradients(member); });
+    for_each_worker([this](int member, std::size_t w) {
+      losses_[w] = oracles_[static_cast<std::size_t>(member)]->gradient(
+          share_.first + static_cast<int>(w), state_.step, state_.theta.data(), workers_.data() + w * row_);
+    });
     sum_rows(workers_.data(), row_);
     team_.run([this](int member) { shared_step(member); });
     this->show(before_average, {});
@@ -66,38 +69,38 @@ typename NetworkTrainer<Real>::Range NetworkTrainer<Real>::components(int member
 }
 
 template <class Real>
-typename NetworkTrainer<Real>::Range NetworkTrainer<Real>::workers_of(int member) const {
-  const auto team = static_cast<std::size_t>(team_.size()), m = static_cast<std::size_t>(member);
+template <class Function>
+void NetworkTrainer<Real>::for_each_worker(const Function& f) {
   const auto own = static_cast<std::size_t>(share_.count);
-  return {own * m / team, own * (m + 1) / team};
+  next_worker_.store(0, std::memory_order_relaxed);
+  team_.run([&](int member) {
+    for (std::size_t w; (w = next_worker_.fetch_add(1, std::memory_order_relaxed)) < own;) f(member, w);
+  });
 }
 
 template <class Real>
-void NetworkTrainer<Real>::local_steps(int member, std::int64_t H) {
+void NetworkTrainer<Real>::local_steps(int member, std::size_t w, std::int64_t H) {
   GradientOracle<Real>& oracle = *oracles_[static_cast<std::size_t>(member)];
   Real* g = gradients_.data() + static_cast<std::size_t>(member) * row_;
-  const Range own = workers_of(member);
   const bool plain = params_.update->plain_descent();
-  for (std::size_t w = own.begin; w < own.end; ++w) {
-    const int worker = share_.first + static_cast<int>(w);
-    Real* theta = workers_.data() + w * row_;
-    Real* state = state_.buffers.data() + w * vectors_ * d_;
-    std::copy(state_.theta.begin(), state_.theta.end(), theta);
-    double loss = 0;
-    for (std::int64_t h = 0; h < H; ++h) {
-      const std::int64_t k = state_.step + h;
-      const double eta = params_.lr(k);
-      if (plain && eta > 0) {
-        if (const auto taken = oracle.descend(worker, k, static_cast<Real>(eta), theta)) {
-          loss += *taken;
-          continue;
-        }
+  const int worker = share_.first + static_cast<int>(w);
+  Real* theta = workers_.data() + w * row_;
+  Real* state = state_.buffers.data() + w * vectors_ * d_;
+  std::copy(state_.theta.begin(), state_.theta.end(), theta);
+  double loss = 0;
+  for (std::int64_t h = 0; h < H; ++h) {
+    const std::int64_t k = state_.step + h;
+    const double eta = params_.lr(k);
+    if (plain && eta > 0) {
+      if (const auto taken = oracle.descend(worker, k, static_cast<Real>(eta), theta)) {
+        loss += *taken;
+        continue;
       }
-      loss += oracle.gradient(worker, k, theta, g);
-      params_.update->step(eta, state_.buffer_steps + h + 1, d_, g, theta, state);
     }
-    losses_[w] = loss;
+    loss += oracle.gradient(worker, k, theta, g);
+    params_.update->step(eta, state_.buffer_steps + h + 1, d_, g, theta, state);
   }
+  losses_[w] = loss;
 }
 
 template <class Real>
@@ -133,15 +136,6 @@ void NetworkTrainer<Real>::average() {
         std::copy(mean + begin, mean + end, mean + static_cast<std::size_t>(k) * stride + begin);
     });
   }
-}
-
-template <class Real>
-void NetworkTrainer<Real>::shared_gradients(int member) {
-  GradientOracle<Real>& oracle = *oracles_[static_cast<std::size_t>(member)];
-  const Range own = workers_of(member);
-  for (std::size_t w = own.begin; w < own.end; ++w)
-    losses_[w] = oracle.gradient(share_.first + static_cast<int>(w), state_.step, state_.theta.data(),
-                                 workers_.data() + w * row_);
 }
 
 template <class Real>
