@@ -1,6 +1,8 @@
 #include "slowsde/optim/predicted_spread.hpp"
 
 #include <algorithm>
+#include <functional>
+#include <limits>
 
 #include "slowsde/problems/requirement.hpp"
 #include "slowsde/sde/statistics.hpp"
