@@ -257,11 +257,20 @@ Estimate TrainExperiment::estimate(ConfigTable& config, const RunContext& contex
   const TrainPlan plan = read_train_plan(config, context);
   Estimate estimate;
   const double d = plan.network->dim(), real = plan.single_precision ? sizeof(float) : sizeof(double);
+  const TrainMeasures& measures = plan.measures;
   double widest = 0;
+  // vectors of length d that a measurement holds at once
+  double krylov = std::max({2.0 * measures.trace_products / 3, 20.0,
+                            measures.spectrum_at.empty() ? 0.0 : measures.spectrum_steps + 2.0});
   for (const TrainRun& run : plan.runs) {
     estimate.work += plan.replicas * (training_work(plan, run) + measuring_work(plan, run));
     const double K = run.trainer.workers;
     widest = std::max(widest, (3 + K * (1 + run.trainer.update->state_vectors())) * d * real);
+    if (measures.divergence_vectors > 0 && run.divergence_predicted())
+      for (const TrainRecordPoint& point : run.points)
+        krylov = std::max(krylov,
+                          0.0 + measures.divergence_vectors +
+                              SpreadResponse::lanczos_steps(run.trainer, static_cast<std::int64_t>(point.H)));
     if (context.measure)
       estimate.seconds += plan.replicas * replica_seconds(plan, run, context.seed) / context.threads;
     estimate.notes.push_back(fmt::format(
@@ -271,11 +280,7 @@ Estimate TrainExperiment::estimate(ConfigTable& config, const RunContext& contex
         run.points.back().rounds));
   }
   // the Krylov basis of Lanczos beside the workers, for each thread; the data once
-  const double basis =
-      8 * d *
-      std::max({2.0 * plan.measures.trace_products / 3, 20.0,
-                plan.measures.spectrum_at.empty() ? 0.0 : plan.measures.spectrum_steps + 2.0});
-  estimate.bytes = context.threads * (widest + basis) +
+  estimate.bytes = context.threads * (widest + 8 * d * krylov) +
                    4.0 * static_cast<double>(plan.data.train.x.size() + plan.data.test.x.size());
   return estimate;
 }

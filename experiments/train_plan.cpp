@@ -68,7 +68,9 @@ TrainMeasures read_measures(ConfigTable table, const TrainPlan& plan) {
   if (table.has("spectrum_at")) measures.spectrum_at = table.list<double>("spectrum_at");
   for (const double u : measures.spectrum_at)
     table.check("spectrum_at", u >= 0 && u <= 1, "must hold fractions in [0, 1]");
-  if (measures.sharpness_every > 0 || !measures.spectrum_at.empty()) {
+  measures.divergence_vectors = table.at_least<int>("divergence_vectors", 0, measures.divergence_vectors);
+  table.check("divergence_vectors", measures.divergence_vectors != 1, "must be 0 or >= 2");
+  if (measures.sharpness_every > 0 || !measures.spectrum_at.empty() || measures.divergence_vectors > 0) {
     measures.sharpness_samples = table.at_least<int>("sharpness_samples", 0, 0);
     table.check("sharpness_samples", measures.sharpness_samples <= n,
                 "must be <= the number of training samples");
@@ -203,6 +205,9 @@ const std::vector<TrainObservable>& train_observables() {
       {"worker_divergence", "1",
        "trace of the workers' covariance at the end of the round, before the average"},
       {"divergence_top_share", "1", "largest eigenvalue of that covariance over its trace"},
+      {"predicted_divergence", "1",
+       "expected trace of that covariance, from noise and Hessian at the start of the round"},
+      {"predicted_divergence_se", "1", "standard error of that prediction over its noise vectors"},
       {"average_gap", "1", "training loss of the average minus mean training loss of the workers before it"},
       {"local_steps", "1", "H of the round"},
       {"eta", "1", "mean learning rate of the round"},

@@ -12,6 +12,7 @@
 #include "slowsde/gpu/device_trainer.hpp"
 #include "slowsde/optim/cost_model.hpp"
 #include "slowsde/optim/network_trainer.hpp"
+#include "slowsde/optim/predicted_spread.hpp"
 #include "slowsde/problems/batch_assembly.hpp"
 #include "slowsde/problems/classification_data.hpp"
 #include "slowsde/problems/network.hpp"
@@ -39,6 +40,12 @@ struct TrainRun {
   std::vector<TrainRecordPoint> points;
 
   int local_batch() const { return sampling.local_batch; }
+  /// Whether workers that part from each other have a theory: not with an update rule that is not linear in
+  /// the gradient, nor with shards of data that stay with a worker.
+  bool divergence_predicted() const {
+    return trainer.workers > 1 && SpreadResponse::offered(trainer) &&
+           sampling.sampling != Sampling::fixed_shards;
+  }
 };
 
 /// [measure]
@@ -52,6 +59,8 @@ struct TrainMeasures {
   std::vector<double> spectrum_at;  ///< fractions of the steps, at the next record
   int spectrum_probes = 4;
   int spectrum_steps = 40;
+  int divergence_vectors =
+      0;  ///< noise vectors behind predicted_divergence at every record; 0: no prediction
 
   bool sharpness_at(int record) const {
     return sharpness_every > 0 && (record % sharpness_every == 0 || record == records - 1);

@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "slowsde/optim/network_oracle.hpp"
+#include "slowsde/optim/predicted_spread.hpp"
 #include "slowsde/optim/worker_spread.hpp"
 #include "slowsde/problems/network_model.hpp"
 #include "slowsde/problems/random_address.hpp"
@@ -118,6 +119,8 @@ enum Column : std::size_t {
   lambda_max,
   worker_divergence,
   divergence_top_share,
+  predicted_divergence,
+  predicted_divergence_se,
   average_gap,
   local_steps,
   eta,
@@ -162,7 +165,7 @@ class ReplicaRun {
     const auto& points = run_.points;
     const double N = static_cast<double>(run_.trainer.total_steps);
     std::size_t next = 0;
-    record(next++, {}, nan);
+    record(next++, {.predicted = no_divergence()}, nan);
     double measured = share;
     progress(measured);
     double loss = 0;
@@ -171,8 +174,9 @@ class ReplicaRun {
       const std::int64_t end = trainer_->steps_taken() + trainer_->next_steps();
       const bool due = end >= points[next].steps;
       WorkerValues workers;
+      if (due) workers.predicted = predict_divergence(next);
       const TrainedRound round =
-          due ? trainer_->round([&](WorkersView<Real> view) { workers = measure_workers(view); })
+          due ? trainer_->round([&](WorkersView<Real> view) { measure_workers(view, workers); })
               : trainer_->round();
       loss += round.batch_loss * static_cast<double>(round.plan.local_steps);
       if (!std::isfinite(round.batch_loss)) break;
@@ -199,10 +203,47 @@ class ReplicaRun {
  private:
   struct WorkerValues {
     double divergence = 0, top_share = 0, mean_loss = nan;
+    TraceEstimate predicted = {nan, nan};
   };
 
-  WorkerValues measure_workers(WorkersView<Real> workers) {
-    WorkerValues values;
+  /// Where the workers are one: before the first round, or always.
+  TraceEstimate no_divergence() const {
+    return plan_.measures.divergence_vectors > 0 ? TraceEstimate{} : TraceEstimate{nan, nan};
+  }
+
+  /// Of the round that is next, at whose end record number `point` is.
+  TraceEstimate predict_divergence(std::size_t point) {
+    const int vectors = plan_.measures.divergence_vectors;
+    const TrainerParams& params = run_.trainer;
+    if (params.workers == 1 || params.exchange == Exchange::gradients) return no_divergence();
+    if (vectors == 0 || !run_.divergence_predicted()) return {nan, nan};
+    // Batches of no step of any training: their key is their own, the same for all runs, and their steps are
+    // one in each epoch, so that the vectors are independent.
+    NetworkTask task = task_of(plan_, run_, seed_of(point, 0xFFFE));
+    NetworkOracle<Real> oracle(task, replica_);
+    std::vector<Eigen::VectorXd> noise;
+    for (int j = 0; j < vectors; ++j)
+      noise.push_back(gradient_noise(oracle, j * task.sampling.steps_per_epoch(), trainer_->parameters()));
+    const SpreadResponse response(params, trainer_->steps_taken(), trainer_->next_steps());
+    return predicted_spread(hessian_at_average(), response, noise);
+  }
+
+  /// Of draws of a replica and record of their own; the same for all runs, so that differences are paired.
+  std::uint64_t seed_of(std::size_t point, std::uint32_t purpose) const {
+    const auto words =
+        random_words(seed_, Stream::probe, replica_, purpose, static_cast<std::uint64_t>(point));
+    return static_cast<std::uint64_t>(words[1]) << 32 | words[0];
+  }
+
+  SymmetricOperator hessian_at_average() {
+    if (!hessian_) hessian_ = std::make_unique<HessianOfTraining>(plan_);
+    const std::vector<Real>& average = trainer_->parameters();
+    return hessian_->at(
+        Eigen::Map<const Eigen::Matrix<Real, Eigen::Dynamic, 1>>(average.data(), plan_.network->dim())
+            .template cast<double>());
+  }
+
+  void measure_workers(WorkersView<Real> workers, WorkerValues& values) {
     const bool apart = workers.front() != workers.back();
     if (apart) {
       const WorkerSpread spread = worker_spread(workers, plan_.network->dim());
@@ -216,7 +257,6 @@ class ReplicaRun {
         sum += evaluate_(theta, plan_.data.train, plan_.measures.gap_samples).loss;
       values.mean_loss = sum / static_cast<double>(distinct.size());
     }
-    return values;
   }
 
   /// Measures the average; false where it has diverged.
@@ -238,6 +278,8 @@ class ReplicaRun {
     row[test_accuracy] = on_test.accuracy;
     row[worker_divergence] = workers.divergence;
     row[divergence_top_share] = workers.top_share;
+    row[predicted_divergence] = workers.predicted.value;
+    row[predicted_divergence_se] = workers.predicted.standard_error;
     if (plan_.measures.gap_samples > 0)
       row[average_gap] = point == 0
                              ? 0
@@ -256,16 +298,9 @@ class ReplicaRun {
     const TrainMeasures& measures = plan_.measures;
     const int spectrum = measures.spectrum_due(point);
     if (!measures.sharpness_at(point) && spectrum < 0) return;
-    if (!hessian_) hessian_ = std::make_unique<HessianOfTraining>(plan_);
     const int d = plan_.network->dim();
-    const std::vector<Real>& average = trainer_->parameters();
-    const Eigen::VectorXd theta =
-        Eigen::Map<const Eigen::Matrix<Real, Eigen::Dynamic, 1>>(average.data(), d).template cast<double>();
-    const SymmetricOperator H = hessian_->at(theta);
-    // Probes of a replica and record of their own; the same for all runs, so that differences are paired.
-    const auto words =
-        random_words(seed_, Stream::probe, replica_, 0xFFFF, static_cast<std::uint64_t>(point));
-    const std::uint64_t seed = static_cast<std::uint64_t>(words[1]) << 32 | words[0];
+    const SymmetricOperator H = hessian_at_average();
+    const std::uint64_t seed = seed_of(static_cast<std::size_t>(point), 0xFFFF);
     if (measures.sharpness_at(point)) {
       const TraceEstimate estimate = hutch_plus_plus_trace(H, d, measures.trace_products, {.seed = seed});
       row[trace] = estimate.value;
@@ -299,12 +334,24 @@ class ReplicaRun {
   double bound_ = 0;
 };
 
-double hessian_products(const TrainMeasures& measures) {
+double hessian_products(const TrainPlan& plan, const TrainRun& run) {
+  const TrainMeasures& measures = plan.measures;
   double products = 0;
   for (int r = 0; r < measures.records; ++r)
     products += (measures.sharpness_at(r) ? measures.trace_products + lanczos_products : 0) +
                 (measures.spectrum_due(r) >= 0 ? measures.spectrum_probes * measures.spectrum_steps : 0);
+  if (run.divergence_predicted())
+    for (std::size_t r = 1; r < run.points.size(); ++r)
+      products += measures.divergence_vectors *
+                  std::min(plan.network->dim(), SpreadResponse::lanczos_steps(
+                                                    run.trainer, static_cast<std::int64_t>(run.points[r].H)));
   return products;
+}
+
+/// Gradients of a local batch.
+double noise_gradients(const TrainPlan& plan, const TrainRun& run) {
+  return run.divergence_predicted() ? 2.0 * plan.measures.divergence_vectors * (plan.measures.records - 1)
+                                    : 0;
 }
 
 double seconds_of(const std::function<void()>& f) {
@@ -323,14 +370,16 @@ double seconds_on(const TrainPlan& plan, const TrainRun& run, std::uint64_t seed
   double steps = 0, spent = 0;
   for (std::int64_t k = 0; spent < 0.01 && k < 1000; ++k, ++steps)
     spent += seconds_of([&] { oracle.gradient(0, k, theta.data(), g.data()); });
-  double all = spent / steps * static_cast<double>(run.trainer.total_steps) * run.trainer.workers;
+  double all =
+      spent / steps *
+      (static_cast<double>(run.trainer.total_steps) * run.trainer.workers + noise_gradients(plan, run));
 
   const TrainMeasures& measures = plan.measures;
   const double R = measures.records;
   const int n = plan.data.train.count(), few = std::min(n, evaluation_batch);
   const double per_sample = seconds_of([&] { evaluate(theta.data(), plan.data.train, few); }) / few;
   all += R * per_sample * (n + plan.data.test.count() + (run.trainer.workers + 1.0) * measures.gap_samples);
-  const double products = hessian_products(measures);
+  const double products = hessian_products(plan, run);
   if (products > 0) {
     const HessianOfTraining hessian(plan);
     const Eigen::VectorXd at = Eigen::Map<const Eigen::VectorXd>(start.data(), plan.network->dim());
@@ -355,10 +404,11 @@ double training_work(const TrainPlan&, const TrainRun& run) {
 
 double measuring_work(const TrainPlan& plan, const TrainRun& run) {
   const TrainMeasures& measures = plan.measures;
-  const double products = hessian_products(measures);
+  const double products = hessian_products(plan, run);
   const double samples =
       plan.data.train.count() + plan.data.test.count() + (run.trainer.workers + 1.0) * measures.gap_samples;
-  return samples * measures.records + product_passes * products * plan.sharpness_samples();
+  return samples * measures.records + product_passes * products * plan.sharpness_samples() +
+         gradient_passes * noise_gradients(plan, run) * run.local_batch();
 }
 
 TrainedReplica train_replica(const TrainPlan& plan, const TrainRun& run, std::uint64_t seed,

@@ -13,6 +13,9 @@ PANELS = [("test_accuracy", "test error (%)", True), ("train_loss", "training lo
           ("trace", r"$\mathrm{tr}\,\nabla^2 L$ at $\bar\theta$", True),
           ("lambda_max", r"$\lambda_{\max}(\nabla^2 L)$ at $\bar\theta$", True),
           ("local_steps", "local steps $H$", True), ("worker_divergence", "workers' covariance, trace", True)]
+# The theory of an observable, which its panel shows beside it.
+PREDICTIONS = {"worker_divergence": "predicted_divergence"}
+THEORY_LINE = dict(ls=(0, (1.5, 1.2)), lw=0.9)
 
 
 def draw(runs, observable=None):
@@ -33,6 +36,7 @@ def draw(runs, observable=None):
     fig, axes = plt.subplots(down, across, squeeze=False, sharex=True,
                              figsize=(style.SINGLE if across == 1 else style.DOUBLE, 0.3 + 1.9 * down))
     handles, counts = [], set()
+    predictions = [p for p in PREDICTIONS.values() if p in ensemble.observables and _known(ensemble, p)]
     for panel, (name, label, logarithmic) in enumerate(panels):
         ax = axes[panel // across, panel % across]
         m = ensemble.observables.index(name)
@@ -53,6 +57,8 @@ def draw(runs, observable=None):
                     ax.fill_between(x, bottom, y + half, color=look["color"], alpha=0.18, lw=0)
             if y.size:
                 lowest = min(lowest, y.min())
+            if PREDICTIONS.get(name) in predictions:
+                _draw_theory(ax, s, ensemble.observables.index(PREDICTIONS[name]), look["color"])
             if panel == 0:
                 mark = {} if name == "local_steps" else dict(marker=style.cycle(style.MARKERS, i), ms=2.4)
                 handles.append(style.line_handle(s.name, **mark, **look))
@@ -65,8 +71,20 @@ def draw(runs, observable=None):
         ax.tick_params(labelbottom=bool(ax.get_xlabel()))
     for empty in range(len(panels), down * across):
         axes[empty // across, empty % across].set_axis_off()
+    if any(PREDICTIONS.get(p[0]) in predictions for p in panels):
+        handles.append(style.line_handle("predicted, nothing fitted", color="#555555", **THEORY_LINE))
     style.legends_above(fig, [(None, handles)])
     return fig, _caption(run, ensemble, counts)
+
+
+def _draw_theory(ax, series, m, colour):
+    """A prediction where there is one: a line without marks, and its interval over the seeds."""
+    y, half = series.mean[:, m], intervals.half_width(series, m)
+    shown = np.isfinite(y) & (y > 0)
+    x, y, half = series.steps[shown], y[shown], half[shown]
+    ax.plot(x, y, color=colour, **THEORY_LINE)
+    if np.isfinite(half).any():
+        ax.fill_between(x, np.maximum(y - half, 0.05 * y), y + half, color=colour, alpha=0.1, lw=0)
 
 
 def _known(ensemble, name):
@@ -101,7 +119,24 @@ def _caption(run, ensemble, counts):
                 if np.isfinite(s.mean[-1, m])]
         if ends:
             text += "; test accuracy at the end: " + ", ".join(ends)
+    text += _predicted(ensemble)
     gone = [f"{s.diverged[-1]:.0f} of {s.name}" for s in ensemble.series if s.diverged[-1] > 0]
     if gone:
         text += "; left out as diverged: " + ", ".join(gone)
     return text + "."
+
+
+def _predicted(ensemble):
+    """The workers' covariance against its theory, over all records: per run, as the ratio of the sums."""
+    if not all(name in ensemble.observables for name in ("worker_divergence", "predicted_divergence")):
+        return ""
+    measured, theory = (ensemble.observables.index(n) for n in ("worker_divergence", "predicted_divergence"))
+    ratios = []
+    for s in ensemble.series:
+        known = np.isfinite(s.mean[:, theory]) & (s.mean[:, theory] > 0)
+        if known.any():
+            ratios.append(f"{s.name} {s.mean[known, measured].sum() / s.mean[known, theory].sum():.2f}")
+    if not ratios:
+        return ""
+    return ("; dotted lines: the theory's trace of the workers' covariance, from Hessian and gradient noise where the "
+            "round began; measured over predicted, all records: " + ", ".join(ratios))

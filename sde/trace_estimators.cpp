@@ -157,15 +157,26 @@ SpectralDensity stochastic_lanczos_quadrature(const SymmetricOperator& A, int d,
   return density;
 }
 
+SpectralDensity::Rule lanczos_quadrature(const SymmetricOperator& A, const Eigen::VectorXd& z, int steps) {
+  require(z.size() >= 1, "d >= 1", static_cast<double>(z.size()));
+  require(steps >= 1, "steps >= 1", steps);
+  int products = 0;
+  return lanczos_rule(A, z, static_cast<int>(std::min<Eigen::Index>(steps, z.size())), products);
+}
+
+double SpectralDensity::Rule::mean_of(const std::function<double(double)>& f) const {
+  if (nodes.size() == 0) return nan;
+  double sum = 0;
+  for (Eigen::Index k = 0; k < nodes.size(); ++k)
+    if (weights[k] > 0) sum += weights[k] * f(nodes[k]);
+  return sum;
+}
+
 TraceEstimate SpectralDensity::trace_of(const std::function<double(double)>& f) const {
   if (!finite) return {nan, nan, products};
   Eigen::VectorXd values(static_cast<Eigen::Index>(rules.size()));
-  for (std::size_t p = 0; p < rules.size(); ++p) {
-    double sum = 0;
-    for (Eigen::Index k = 0; k < rules[p].nodes.size(); ++k)
-      if (rules[p].weights[k] > 0) sum += rules[p].weights[k] * f(rules[p].nodes[k]);
-    values[static_cast<Eigen::Index>(p)] = dim * sum;
-  }
+  for (std::size_t p = 0; p < rules.size(); ++p)
+    values[static_cast<Eigen::Index>(p)] = dim * rules[p].mean_of(f);
   return mean_of(values, products);
 }
 

@@ -71,6 +71,9 @@ struct SpectralDensity {
   struct Rule {
     Eigen::VectorXd nodes;    ///< θ_k, ascending: at most m, fewer where the Krylov space ended
     Eigen::VectorXd weights;  ///< w_k ≥ 0, Σw_k = 1
+
+    /// Σ_k w_k f(θ_k); f is not evaluated where w_k = 0. NaN for an empty rule.
+    double mean_of(const std::function<double(double)>& f) const;
   };
   std::vector<Rule> rules;  ///< one per probe; empty where a product was not finite
   int dim = 0;              ///< d
@@ -96,5 +99,10 @@ struct SpectralDensity {
 /// squared first components of its eigenvectors. Throws std::invalid_argument when d < 1.
 SpectralDensity stochastic_lanczos_quadrature(const SymmetricOperator& A, int d,
                                               const QuadratureOptions& options = {});
+
+/// The rule for one vector z ≠ 0 that is given: zᵀf(A)z = |z|²·rule.mean_of(f). As many products as it has
+/// nodes, at most min(steps, d); empty where a product is not finite. Throws std::invalid_argument when z is
+/// empty or steps < 1.
+SpectralDensity::Rule lanczos_quadrature(const SymmetricOperator& A, const Eigen::VectorXd& z, int steps);
 
 }  // namespace slowsde

@@ -42,7 +42,7 @@ seed = 4
 data = { name = "gaussian-mixture", classes = 3, dim = 6, separation = 4.0, train = 120, test = 60 }
 network = { hidden = [7], activation = "silu" }
 train = { steps = 50, replicas = 3 }
-measure = { records = 5, gap_samples = 60, trace_products = 12, sharpness_samples = 60 }
+measure = { records = 5, gap_samples = 60, trace_products = 12, sharpness_samples = 60, divergence_vectors = 3 }
 
 [[runs]]
 name = "parallel"
@@ -160,6 +160,11 @@ TEST_CASE("a training leaves the means over its seeds, and counts what it sent")
   CHECK(at(result, "mean", 1, 3, "worker_divergence") > 0);
   CHECK(at(result, "mean", 1, 3, "divergence_top_share") >= 1.0 / 3);
   CHECK(at(result, "mean", 1, 3, "divergence_top_share") <= 1);
+  for (const char* name : {"predicted_divergence", "predicted_divergence_se"}) {
+    CHECK(at(result, "mean", 0, 3, name) == 0);  // workers that never part
+    CHECK(at(result, "mean", 1, 0, name) == 0);
+    CHECK(at(result, "mean", 1, 3, name) > 0);
+  }
   // all starts are paired
   CHECK(at(result, "mean", 0, 0, "train_loss") == at(result, "mean", 1, 0, "train_loss"));
   const auto& last = result.variable("final_sample").data;
@@ -245,6 +250,40 @@ TEST_CASE("trace, largest eigenvalue and spectrum are those of the Hessian at th
       CHECK(std::abs(trace - lambda.sum()) <= 5 * std::sqrt(2.0 / 3) * lambda.norm());  // three probes
     }
   }
+}
+
+TEST_CASE("the prediction of the divergence changes no bit of anything else") {
+  const std::vector<std::string> f64 = {"precision=f64", "train.label_flip=0.2"};
+  const Result with = run(mixture, 1, f64).result;
+  const Result without = run(mixture, 1, {f64[0], f64[1], "measure.divergence_vectors=0"}).result;
+  int compared = 0;
+  for (std::size_t i = 0; i < 10; ++i)
+    for (const TrainObservable& observable : train_observables())
+      for (const char* variable : {"mean", "se"}) {
+        const std::string name = observable.name;
+        CAPTURE(name);
+        const double x = at(with, variable, i / 5, i % 5, name),
+                     y = at(without, variable, i / 5, i % 5, name);
+        if (name.starts_with("predicted")) {
+          CHECK(!std::isnan(at(with, "mean", i / 5, i % 5, name)));
+          CHECK(std::isnan(y));
+        } else {
+          CHECK(std::bit_cast<std::uint64_t>(x) == std::bit_cast<std::uint64_t>(y));
+          ++compared;
+        }
+      }
+  CHECK(compared == 20 * (static_cast<int>(train_observables().size()) - 2));
+}
+
+TEST_CASE("what has no theory of the workers' divergence is left open") {
+  for (const char* key : {"runs.local.update={ name = \"adamw\" }", "train.sampling=fixed-shards"}) {
+    CAPTURE(key);
+    const Result result = run(mixture, 1, {"train.replicas=1", key}).result;
+    CHECK(at(result, "mean", 1, 3, "worker_divergence") > 0);
+    CHECK(std::isnan(at(result, "mean", 1, 3, "predicted_divergence")));
+    CHECK(at(result, "mean", 0, 3, "predicted_divergence") == 0);
+  }
+  CHECK(refusal({"measure.divergence_vectors=1"}).find("divergence_vectors") != std::string::npos);
 }
 
 TEST_CASE("the gap of the average is L(mean) - mean L of the workers: zero where they are one") {

@@ -285,7 +285,8 @@ def valley(path, observables=("x0", "trace"), count=1000, off=0.0, rng=None):
     return write(path, _config("", "SGD and Local SGD on the valley", all_series), variables(observables, all_series))
 
 
-TRAINING = ["train_loss", "test_accuracy", "trace", "lambda_max", "local_steps", "worker_divergence", "bytes", "seconds"]
+TRAINING = ["train_loss", "test_accuracy", "trace", "lambda_max", "local_steps", "worker_divergence", "bytes", "seconds",
+            "predicted_divergence"]
 
 
 def _training(names, base=2, alpha=0.1, seeds=5, rng=None):
@@ -298,8 +299,9 @@ def _training(names, base=2, alpha=0.1, seeds=5, rng=None):
         H = np.full(u.size, 1.0) if i == 0 else np.maximum(base, np.floor((alpha / (0.05 * (1.02 - u))) ** 2))
         sent = np.concatenate([[0], np.cumsum(np.diff(steps) / H[1:])])
         mean = np.array([2.3 * np.exp(-4 * u) + 0.05, 0.1 + 0.8 * (1 - np.exp(-6 * u)) + 0.01 * i, 20 + 10 * u - 2 * i * u,
-                         3 + u, H, i * 0.1 * (1.01 - u) * (u > 0), 1e4 * sent, 1e-3 * steps + 1e-3 * sent]).T
-        sd = 0.03 * np.abs(mean) * np.array([1, 0.3, 1, 1, 0, 1, 0, 0])
+                         3 + u, H, i * 0.1 * (1.01 - u) * (u > 0), 1e4 * sent, 1e-3 * steps + 1e-3 * sent,
+                         i * 0.11 * (1.01 - u) * (u > 0)]).T
+        sd = 0.03 * np.abs(mean) * np.array([1, 0.3, 1, 1, 0, 1, 0, 0, 0.5])
         mean = mean + sd / np.sqrt(seeds) * rng.standard_normal(mean.shape)
         mean[1::2, 2:4] = np.nan
         s = series(name, 0.05**2 * steps, mean, sd, seeds, workers=4, local_batch=8, local_steps=H[0])

@@ -371,6 +371,20 @@ class Content(Scratch):
         np.testing.assert_allclose(fig.axes[2].lines[0].get_xdata(), np.linspace(0, 1000, 5))  # every other record
         self.assertIn(f"{100 * s.mean[-1, 1]:.2f} ± {100 * intervals.half_width(s, 1)[-1]:.2f} %", caption)
 
+    def test_the_theory_of_the_workers_covariance_is_drawn_beside_it(self):
+        path = synthetic.training(self.scratch / "run")
+        (point,) = loader.open_run(path).points
+        fig, caption = self.draw(path)
+        s = point.series[1]
+        measured, theory = (synthetic.TRAINING.index(n) for n in ("worker_divergence", "predicted_divergence"))
+        lines = [line for line in fig.axes[5].lines if line.get_color() == style.COLOURS[1]]
+        np.testing.assert_allclose(lines[0].get_ydata(), s.mean[1:, measured], rtol=1e-12)
+        np.testing.assert_allclose(lines[1].get_ydata(), s.mean[1:, theory], rtol=1e-12)
+        self.assertIn(f"{s.name} {s.mean[1:, measured].sum() / s.mean[1:, theory].sum():.2f}", caption)
+        _, caption = self.draw(path, observable="train_loss")
+        self.assertIn("predicted", caption)
+        self.assertNotIn("predicted", self.draw(synthetic.training(self.scratch / "alone", ["parallel"]))[1])
+
     def test_what_h_base_cost_is_on_its_axes(self):
         path = synthetic.h_base(self.scratch / "run")
         run = loader.open_run(path)

@@ -297,3 +297,24 @@ TEST_CASE("a product that is not finite is reported, probes are addressed, impos
   CHECK_THROWS_AS(stochastic_lanczos_quadrature(product(A), d, {.steps = 0}), std::invalid_argument);
   CHECK_THROWS_AS(stochastic_lanczos_quadrature(product(A), 0), std::invalid_argument);
 }
+
+TEST_CASE("the rule for a given vector has zᵀf(A)z, exactly for polynomials of degree 2m - 1") {
+  const int d = 30;
+  const Eigen::MatrixXd A = symmetric(decaying(d, true), 8);
+  const Eigen::VectorXd z = 3 * trace_probe({Probe::gaussian, 4}, 0, d);
+  const auto rule = lanczos_quadrature(product(A), z, 3);
+  CHECK(rule.nodes.size() == 3);
+  const auto value = [&](int k) {
+    return z.squaredNorm() * rule.mean_of([k](double x) { return std::pow(x, k); });
+  };
+  Eigen::VectorXd power = z;
+  for (int k = 0; k <= 6; ++k, power = (A * power).eval())
+    CHECK(test::near_relative(value(k), z.dot(power), 1e-11) == (k <= 5));
+  CHECK(lanczos_quadrature(product(A), z, 1000).nodes.size() <= d);
+  CHECK(lanczos_quadrature(product(Eigen::MatrixXd::Identity(d, d)), z, 9).nodes.size() == 1);
+  const auto empty = lanczos_quadrature(product(A / 0.0), z, 3);
+  CHECK(empty.nodes.size() == 0);
+  CHECK(std::isnan(empty.mean_of([](double) { return 1.0; })));
+  CHECK_THROWS_AS(lanczos_quadrature(product(A), z, 0), std::invalid_argument);
+  CHECK_THROWS_AS(lanczos_quadrature(product(A), Eigen::VectorXd(), 3), std::invalid_argument);
+}
