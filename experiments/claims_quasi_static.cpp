@@ -1,6 +1,5 @@
 // Claims about rounds of a fixed slow time α² = η²H: the quasi-static process that Local SGD then becomes as
 // η → 0, and how it tends to the slow SDE of the Quadratic Synchronization Rule as α → 0.
-#include <array>
 #include <boost/math/quadrature/gauss.hpp>
 #include <boost/math/special_functions/legendre.hpp>
 #include <cmath>
