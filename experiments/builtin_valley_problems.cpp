@@ -49,12 +49,16 @@ void add_valley_problems(Registry& registry) {
   add_problem<TwoValleys<1>>(registry, "two-valleys-outputs", "the same with one sample of two outputs",
                              read_two_valleys<1>, kernels_of<TwoValleys<1>>());
   add_problem<CurvedValley<>>(
-      registry, "curved-valley", "L = a(x)(y - b(x))^2/2 with a constant full covariance",
+      registry, "curved-valley",
+      "L = a(x)(y - b(x))^2/2, b = curvature x^2/2, with a constant full covariance",
       [](ConfigTable& table) {
         const auto sigma = table.list<double>("covariance", std::vector<double>{1.0, 0.6, 0.6, 0.8});
         table.check("covariance", sigma.size() == 4, "must have 4 entries, a 2 x 2 matrix by rows");
+        ParabolicFloor floor;
+        floor.curvature = table.get<double>("curvature", floor.curvature);
+        table.checked("curvature", [&] { floor.check(); });
         return table.checked("covariance", [&] {
-          return CurvedValley<>(std::array<double, 4>{sigma[0], sigma[1], sigma[2], sigma[3]});
+          return CurvedValley<>(std::array<double, 4>{sigma[0], sigma[1], sigma[2], sigma[3]}, {}, floor);
         });
       },
       kernels_of<CurvedValley<>>());

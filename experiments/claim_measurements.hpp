@@ -1,5 +1,5 @@
-// What claims measure with: ensembles of iterates brought to Γ by Φ, ensembles of the slow SDE and of the
-// quasi-static process, and means from which the part of the scatter that known noise explains is taken out.
+// What claims measure with: ensembles of iterates brought to Γ by Φ, ensembles of the slow SDE, and
+// means from which the part of the scatter that known noise explains is taken out.
 #pragma once
 
 #include <Eigen/Dense>
@@ -20,7 +20,6 @@
 #include "slowsde/sde/brownian.hpp"
 #include "slowsde/sde/gradient_flow.hpp"
 #include "slowsde/sde/parallel.hpp"
-#include "slowsde/sde/quasi_static_qsr.hpp"
 #include "slowsde/sde/sde_ensemble.hpp"
 #include "slowsde/sde/slow_sde.hpp"
 #include "slowsde/sde/statistics.hpp"
@@ -220,25 +219,6 @@ std::vector<double> slow_sample(const SlowSde<P>& sde, const std::array<double, 
       Retracted{Scheme{}, retract}, sde, ensemble,
       [&](std::size_t, double* x) { std::copy(start.begin(), start.end(), x); },
       [&](std::size_t, std::size_t trajectory, const double* x) { sample[trajectory] = observe(x); });
-  return sample;
-}
-
-/// The same of the quasi-static process with K = workers and rounds of slow time alpha2.
-template <class Scheme = PlatenWeak2, Problem P, class Observe>
-std::vector<double> quasi_static_sample(const SlowSde<P>& worker, int workers, double alpha2,
-                                        const std::array<double, P::dim>& start, double t,
-                                        const SlowOptions& options, Observe observe) {
-  const GradientFlow<P> flow(worker.geometry());
-  std::vector<double> sample(options.trajectories);
-  parallel_for(options.threads, options.trajectories, [&](std::size_t trajectory) {
-    QuasiStaticQsr<P, Scheme> process(worker, flow, workers, alpha2, options.dt, options.retraction);
-    BrownianPath<double> path(options.seed, trajectory, worker.noise_dim(), workers);
-    std::array<double, P::dim> x = start;
-    RetractionReport report;
-    std::uint64_t step = 0;
-    for (double now = 0; now < t;) process.round(x.data(), now, t, path, step, report);
-    sample[trajectory] = report.converged ? observe(x.data()) : std::numeric_limits<double>::quiet_NaN();
-  });
   return sample;
 }
 

@@ -1,6 +1,5 @@
 // Claims about rounds of a fixed slow time α² = η²H: the quasi-static process that Local SGD then becomes as
 // η → 0, and how it tends to the slow SDE of the Quadratic Synchronization Rule as α → 0.
-#include <array>
 #include <boost/math/quadrature/gauss.hpp>
 #include <boost/math/special_functions/legendre.hpp>
 #include <cmath>
@@ -11,6 +10,8 @@
 #include "slowsde/experiments/builtin_claims.hpp"
 #include "slowsde/experiments/claim_measurements.hpp"
 #include "slowsde/experiments/flat_valley.hpp"
+#include "slowsde/experiments/qsr_coupling.hpp"
+#include "slowsde/experiments/small_problem.hpp"
 #include "slowsde/experiments/wrong_moments.hpp"
 #include "slowsde/optim/qsr_moment.hpp"
 #include "slowsde/optim/sgd_moment.hpp"
@@ -33,69 +34,23 @@ constexpr int levels = 6;  // α² = 1, 1/2, …, 1/32
 
 double alpha2_of(int level) { return std::ldexp(1.0, -level); }
 
-SlowSde<CurvedValley<>> slow_sde(std::shared_ptr<const SecondMoment> moment, int workers) {
-  return SlowSde<CurvedValley<>>(DenseGeometry<CurvedValley<>>(valley.problem(), {.rank = 1}),
-                                 std::move(moment),
-                                 [workers](double) { return Round{.eta = 0.1, .workers = workers}; });
-}
-
-/// The workers' Brownian motions as one.
-struct MeanNoise {
-  BrownianPath<double>& path;
-
-  void increments(std::uint64_t k, double dt, double* dW) {
-    std::array<double, 2> one;
-    dW[0] = dW[1] = 0;
-    for (int w = 0; w < path.workers(); ++w) {
-      path.increments_of(w, k, dt, one.data());
-      for (std::size_t c = 0; c < 2; ++c) dW[c] += one[c] / std::sqrt(static_cast<double>(path.workers()));
-    }
-  }
-  void signs(std::uint64_t k, int count, double* out) { path.signs_of(0, k, count, out); }
-};
-
-/// tr ∇²L at t of the slow SDE of QSR, on the mean of the noises that drive the quasi-static process.
-std::vector<double> qsr_sample(const SlowOptions& options) {
-  const auto sde = slow_sde(std::make_shared<QsrMoment>(), K);
-  const GradientFlow<CurvedValley<>> flow(sde.geometry());
-  std::vector<double> sample(options.trajectories);
-  parallel_for(options.threads, options.trajectories, [&](std::size_t trajectory) {
-    BrownianPath<double> path(options.seed, trajectory, 2, K);
-    MeanNoise noise{path};
-    Stepper<PlatenWeak2, SlowSde<CurvedValley<>>> stepper({}, sde);
-    std::array<double, 2> x{x0, 0};
-    RetractionReport report;
-    for (std::uint64_t k = 0; k < static_cast<std::uint64_t>(std::llround(t / options.dt)); ++k) {
-      stepper.do_step(sde, x.data(), k, options.dt, noise);
-      retract_to_manifold(flow, options.retraction, x.data(), report);
-    }
-    sample[trajectory] = report.converged ? sharpness(x.data()) : std::nan("");
-  });
-  return sample;
-}
-
-/// log₂ of the ratio of two means over the same trajectories, with the error of the ratio.
-Measured exponent(const std::vector<double>& coarse, const std::vector<double>& fine) {
-  Moments a, b, error;
-  for (const double x : coarse) a.add(x);
-  for (const double x : fine) b.add(x);
-  for (std::size_t j = 0; j < coarse.size(); ++j) error.add((coarse[j] / a.mean - fine[j] / b.mean));
-  Measured result = Measured::of(error);
-  result.mean += std::log2(a.mean / b.mean);
-  result.se /= std::numbers::ln2;
-  return result;
-}
-
 std::vector<Comparison> qsr_error(ClaimRun& run) {
   const std::size_t n = run.replicas(800);
-  const SlowOptions options{.trajectories = n, .seed = run.next_seed(), .dt = step, .threads = run.threads()};
-  const auto worker = slow_sde(std::make_shared<SgdMoment>(), 1);
-  const std::vector<double> qsr = qsr_sample(options);
+  const SmallProblem<CurvedValley<>> problem(valley.problem());
+  const QsrCoupling coupling{.workers = K,
+                             .noise = {.kind = NoiseKind::gaussian, .label_sigma = 0},
+                             .start = {x0, 0},
+                             .slow_time = t,
+                             .dt = step,
+                             .trajectories = n,
+                             .seed = run.next_seed(),
+                             .threads = run.threads()};
+  const std::vector<double> qsr = coupling.sample(problem, coupling.slow_sde(std::make_shared<QsrMoment>()));
   const double of_qsr = valley.slow_mean(QsrMoment(), any_round, x0, t);
   std::vector<std::vector<double>> error;  // of the slow SDE, by levels
   std::vector<double> predicted;
   for (int level = 0; level < levels; ++level) {
-    error.push_back(quasi_static_sample(worker, K, alpha2_of(level), {x0, 0}, t, options, sharpness));
+    error.push_back(coupling.sample(problem, coupling.quasi_static(alpha2_of(level))));
     for (std::size_t j = 0; j < n; ++j) error.back()[j] -= qsr[j];
     predicted.push_back(valley.quasi_static_mean(any_round, alpha2_of(level), x0, t) - of_qsr);
   }
@@ -107,7 +62,7 @@ std::vector<Comparison> qsr_error(ClaimRun& run) {
     result.push_back(
         {.quantity = "exponent in α² of what QSR's slow SDE errs in E tr ∇²L at t = 1, K = 4, " + setting,
          .prediction = "Kolmogorov's equation of the quasi-static process",
-         .measured = exponent(error[l], error[l + 1]),
+         .measured = local_exponent(error[l], error[l + 1]),
          .predicted = Measured::exact(std::log2(predicted[l] / predicted[l + 1])),
          .effect = 0.5,  // between orders of α
          .least_n = 800,
@@ -130,7 +85,7 @@ std::vector<Comparison> qsr_error(ClaimRun& run) {
       {.quantity = "E tr ∇²L of the quasi-static process at t = 1, K = 4, α → 0",
        .prediction = "K times the drift of SGD",
        .measured = mean_without_noise(
-           limit, total_noise(options.seed, n, K, static_cast<std::uint64_t>(std::llround(t / step)))),
+           limit, total_noise(coupling.seed, n, K, static_cast<std::uint64_t>(std::llround(t / step)))),
        .predicted = factor(K),
        .effect = std::abs((factor(K) - factor(K - 1)).mean),
        .least_n = 800,

@@ -58,6 +58,9 @@ struct SlowRun {
   double dt = 0.01;              ///< largest step; every interval is divided evenly
   double tolerance = 1e-4;       ///< in residual space instead: error allowed in |ζ| per step
   std::uint64_t refinement = 1;  ///< slow SDE: finer Brownian increments per step (BrownianPath)
+  /// Slow SDE: how many workers' noises drive it as one (MeanNoise). With the K of a quasi-static run of the
+  /// same seed and equal steps, its trajectories are coupled to those of that run.
+  int noise_workers = 1;
   SlowScheme scheme = SlowScheme::euler_maruyama;
   SlowTheory theory = SlowTheory::slow_sde;
   GeometryRoute geometry = GeometryRoute::automatic;

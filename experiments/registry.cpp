@@ -9,6 +9,7 @@
 #include "slowsde/experiments/ensemble_models.hpp"
 #include "slowsde/experiments/multilevel.hpp"
 #include "slowsde/experiments/plan.hpp"
+#include "slowsde/experiments/qsr_error.hpp"
 #include "slowsde/experiments/stepper_orders.hpp"
 #include "slowsde/experiments/suite.hpp"
 #include "slowsde/experiments/sweep.hpp"
@@ -74,6 +75,7 @@ Registry builtin_registry() {
   registry.add(std::make_shared<Suite>());
   registry.add(std::make_shared<SyncRulesExperiment>());
   registry.add(std::make_shared<MultilevelExperiment>());
+  registry.add(std::make_shared<QsrErrorExperiment>());
   registry.add(std::make_shared<StepperOrdersExperiment>());
   registry.add(std::make_shared<WorkerCloudExperiment>());
   add_valley_problems(registry);

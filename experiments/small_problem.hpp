@@ -101,7 +101,10 @@ class SmallProblem final : public ProblemBase<P> {
     RetractionReport report;
     Vector x = Eigen::Map<const Vector>(run.start.data());
     if (run.theory == SlowTheory::quasi_static) {
-      quasi_static_trajectory(run, flow, trajectory, x, report, record);
+      if (run.scheme == SlowScheme::platen_weak_2)
+        quasi_static_trajectory<PlatenWeak2>(run, flow, trajectory, x, report, record);
+      else
+        quasi_static_trajectory<EulerMaruyama>(run, flow, trajectory, x, report, record);
     } else {
       const SlowSde<P> sde(flow.geometry(), run.moment, run.round, run.variant);
       if (deterministic(run))
@@ -169,7 +172,8 @@ class SmallProblem final : public ProblemBase<P> {
   void sde_trajectory(Scheme scheme, const SlowRun& run, const SlowSde<P>& sde, const GradientFlow<P>& flow,
                       std::uint64_t trajectory, Vector& x, RetractionReport& report,
                       const RecordStates& record) const {
-    BrownianPath<double> path(run.seed, trajectory, sde.noise_dim(), 1, run.refinement);
+    BrownianPath<double> path(run.seed, trajectory, sde.noise_dim(), run.noise_workers, run.refinement);
+    MeanNoise<double> noise(path);
     Stepper<Scheme, SlowSde<P>> stepper(scheme, sde);
     double t = 0;
     std::uint64_t k = 0;
@@ -178,7 +182,7 @@ class SmallProblem final : public ProblemBase<P> {
       const auto n = static_cast<std::uint64_t>(std::ceil(span / run.dt * (1 - 1e-12)));
       stepper.restart(t, k);
       for (const std::uint64_t end = k + n; k < end; ++k) {
-        stepper.do_step(sde, x.data(), k, span / static_cast<double>(n), path);
+        stepper.do_step(sde, x.data(), k, span / static_cast<double>(n), noise);
         retract_to_manifold(flow, run.retraction, x.data(), report);
       }
       t = run.times[p];
@@ -228,6 +232,8 @@ class SmallProblem final : public ProblemBase<P> {
     }
   }
 
+  /// Steps of at most dt that divide every round evenly, numbered through all rounds.
+  template <class Scheme>
   void quasi_static_trajectory(const SlowRun& run, const GradientFlow<P>& flow, std::uint64_t trajectory,
                                Vector& x, RetractionReport& report, const RecordStates& record) const {
     const int workers = run.round(0).workers;
@@ -237,7 +243,7 @@ class SmallProblem final : public ProblemBase<P> {
       return worker;
     };
     const SlowSde<P> sde(flow.geometry(), run.moment, alone, run.variant);
-    QuasiStaticQsr<P> process(sde, flow, workers, run.round_time, run.dt, run.retraction);
+    QuasiStaticQsr<P, Scheme> process(sde, flow, workers, run.round_time, run.dt, run.retraction);
     BrownianPath<double> path(run.seed, trajectory, sde.noise_dim(), workers);
     double t = 0;
     std::uint64_t k = 0;

@@ -169,4 +169,32 @@ struct WorkerNoise {
   }
 };
 
+/// The noises of all K workers of a path as one Brownian motion, K^{-1/2} Σ_w W_w = √K times their mean; of
+/// one worker its own noise, bit for bit. An SDE with the global batch on it is coupled to K copies with the
+/// local batch on the path itself: the copies' noises, averaged, are the SDE's.
+template <class T>
+class MeanNoise {
+ public:
+  /// The path must outlive the noise.
+  explicit MeanNoise(BrownianPath<T>& path)
+      : path_(path), scale_(1 / std::sqrt(static_cast<double>(path.workers()))), one_(path.components()) {}
+
+  /// ΔW of step k of length dt: (m).
+  void increments(std::uint64_t k, double dt, T* dW) {
+    const T scale(scale_);
+    for (int w = 0; w < path_.workers(); ++w) {
+      path_.increments_of(w, k, dt, one_.data());
+      for (std::size_t c = 0; c < one_.size(); ++c)
+        dW[c] = w == 0 ? scale * one_[c] : dW[c] + scale * one_[c];
+    }
+  }
+  /// ±1 of step k: (count), those of the first worker.
+  void signs(std::uint64_t k, int count, T* out) { path_.signs_of(0, k, count, out); }
+
+ private:
+  BrownianPath<T>& path_;
+  double scale_;
+  std::vector<T> one_;  // (m)
+};
+
 }  // namespace slowsde

@@ -174,6 +174,21 @@ TEST_CASE("an impossible value is refused with the inequality that it violates, 
   check_refused(dir, "network.toml --set models.0.variant=no-ito", 2, "no terms to leave out");
 }
 
+TEST_CASE("slow times between averages that the steps do not divide are refused") {
+  const Scratch dir;
+  dir.write("alpha2.toml",
+            "kind = \"qsr-error\"\n[problem]\nname = \"curved-valley\"\n[run]\nslow_time = 1.0\n"
+            "alpha2 = [0.5, 0.25]\n");
+  check_refused(dir, "alpha2.toml --set run.dt=0.1", 2,
+                "alpha2.toml:6:1: run.alpha2 = [0.5, 0.25] is refused: coupled slow SDEs: alpha2 = 0.25 must "
+                "be a multiple of dt = 0.1");
+  check_refused(dir, "alpha2.toml --set run.alpha2=[0.4,0.2] --set run.dt=0.2", 2,
+                "slow_time = 1 must be a multiple of alpha2 = 0.4");
+  check_refused(dir, "alpha2.toml --set run.alpha2=[0.25,0.5]", 2, "must decrease");
+  check_refused(dir, "alpha2.toml --set problem.curvature=inf", 2, "problem.curvature = inf is refused");
+  check_refused(dir, "alpha2.toml --set problem.name=valley", 2, "ordinary differential equation");
+}
+
 TEST_CASE("a missing or truncated data file is named, with status 5; a sample beyond its end is named too") {
   const Scratch dir;
   dir.write("digits.toml",

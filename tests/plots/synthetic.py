@@ -248,6 +248,23 @@ def worker_cloud(path, steps=16, off=0.02, rng=None):
     return write(path, {"kind": "worker-cloud", "title": "Worker cloud within a round"}, arrays)
 
 
+def qsr_error(path, alpha2=tuple(2.0**-j for j in range(6)), sign=-1, noise=0.02, rng=None):
+    """Errors 0.05 a/(1 + a/2), a = alpha^2, with relative standard errors, beside an extra drift's 0.16."""
+    rng = rng or np.random.default_rng(11)
+    a = np.array(alpha2)
+    error = sign * 0.05 * a / (1 + a / 2)
+    se = noise * np.abs(error)
+    error = error + se * rng.standard_normal(len(a))
+    arrays = {"alpha2": (("alpha2",), a), "quasi_static": (("alpha2",), 1.14 + error),
+              "quasi_static_se": (("alpha2",), np.full(len(a), 0.003)), "error": (("alpha2",), error),
+              "error_se": (("alpha2",), se),
+              "exponent": (("pair",), np.log(np.abs(error[:-1] / error[1:])) / np.log(a[:-1] / a[1:])),
+              "exponent_se": (("pair",), noise / np.log(a[:-1] / a[1:])), "qsr": ((), 1.14), "qsr_se": ((), 0.003),
+              "sgd": ((), 1.3), "sgd_se": ((), 0.003), "extra": ((), -0.16), "extra_se": ((), 0.001), "count": ((), 1000)}
+    run = {"workers": 8, "observable": "trace", "slow_time": 1.0, "alpha2": list(alpha2)}
+    return write(path, {"kind": "qsr-error", "title": "Valley with a straight floor", "run": run}, arrays)
+
+
 def law(path, n=20000, rng=None):
     """Samples of two observables, right for the first model, shifted or narrowed for the others."""
     rng = rng or np.random.default_rng(3)

@@ -320,6 +320,19 @@ class Look(Scratch):
         self.assert_not_drawn(self.program(synthetic.valley(self.scratch / "valley"), "--figure", "worker-cloud"),
                               "no workers inside a round")
 
+    def test_qsr_error(self):
+        self.draw(synthetic.qsr_error(self.scratch / "run"))
+        self.draw(synthetic.qsr_error(self.scratch / "two", (0.3, 0.1), sign=1))
+        # intervals that hold zero, and an exponent of means that differ in sign
+        path = synthetic.qsr_error(self.scratch / "noisy", noise=0.8)
+        with netCDF4.Dataset(path / "result.nc", "a") as data:
+            data["error"][2] *= -1
+            data["exponent"][1:3] = np.nan
+        self.draw(path)
+        self.assert_not_drawn(self.program(synthetic.valley(self.scratch / "valley"), "--figure", "qsr-error"),
+                              "no errors against alpha")
+        self.assert_not_drawn(self.program(path, "--observable", "x0"), "no observable 'x0', only trace")
+
     def test_weak_order_and_decaying_rates(self):
         self.draw(synthetic.weak_order(self.scratch / "run"))
         self.draw(synthetic.decaying_lr(self.scratch / "other"))
@@ -420,6 +433,24 @@ class Content(Scratch):
         sgd, local = run.points[-1].iterates
         self.assertEqual(measured.value, (local.mean[0, 0] - local.mean[-1, 0]) / (sgd.mean[0, 0] - sgd.mean[-1, 0]))
         self.assertAlmostEqual(theories["papers"], 1 + 7 * float(synthetic.psi(2 * x * 3.25)), places=10)
+
+    def test_errors_against_alpha_and_their_exponents_are_those_of_the_results(self):
+        path = synthetic.qsr_error(self.scratch / "run")
+        fig, caption = self.draw(path)
+        v = {name: variable.data for name, variable in loader.open_run(path).variables.items()}
+        left, right = (ax.containers[0] for ax in fig.axes)
+        np.testing.assert_allclose(left.lines[0].get_xdata(), v["alpha2"], rtol=1e-12)
+        np.testing.assert_allclose(left.lines[0].get_ydata(), np.abs(v["error"]), rtol=1e-12)
+        np.testing.assert_allclose(right.lines[0].get_xdata(), v["alpha2"][1:] * np.sqrt(2), rtol=1e-12)
+        np.testing.assert_allclose(right.lines[0].get_ydata(), v["exponent"], rtol=1e-12)
+        low, high = np.array([segment[:, 1] for segment in right.lines[2][0].get_segments()]).T
+        np.testing.assert_allclose(high - low, 2 * 1.959964 * v["exponent_se"], rtol=1e-6)
+        second, first = (line.get_ydata() for line in fig.axes[0].lines[-3:-1])  # through the least error
+        np.testing.assert_allclose(second / second[-1], v["alpha2"] * 32, rtol=1e-12)
+        np.testing.assert_allclose(first / first[-1], np.sqrt(v["alpha2"] * 32), rtol=1e-12)
+        self.assertEqual((first[-1], second[-1]), (abs(v["error"][-1]), abs(v["error"][-1])))
+        self.assertIn(f"to {v['exponent'][-1]:.3f} ± {1.959964 * v['exponent_se'][-1]:.3f}", caption)
+        self.assertIn("(drift 8 times SGD's)", caption)
 
     def test_rules_stand_at_their_communication_and_their_final_values(self):
         path = synthetic.sync_rules(self.scratch / "run")
