@@ -9,6 +9,7 @@ from style import plt
 
 LOOKS = {"confirmed": dict(color=style.COLOURS[0], marker="o"), "refuted": dict(color=style.COLOURS[1], marker="X"),
          "inconclusive": dict(color=style.COLOURS[2], marker="^")}
+MARGIN = {"o": "s", "X": "P", "^": "v"}  # the same verdicts of claims of equality
 
 
 def draw(runs, observable=None):
@@ -34,8 +35,12 @@ def draw(runs, observable=None):
             rivals = [place(z) for z in _rivals(c)]
             ax.plot(rivals, np.full(len(rivals), y), ls="none", marker="|", ms=5, mew=0.9, color="0.35", zorder=2)
             look = dict(ls="none", mfc="white", mew=0.9, ms=4, **LOOKS[c["verdict"]])
+            name = f"prediction, {c['verdict']}"
+            if c["margin"] > 0:  # the distance decides nothing
+                look["mfc"], name = "none", name + " by its margin"
+                look["marker"] = MARGIN[look["marker"]]
             ax.plot(place(c["z"]), y, zorder=3, clip_on=False, **look)
-            shown[c["verdict"]] = look
+            shown[name] = look
             y += 1
         ticks.append(((first + y - 1) / 2, claim["name"]))
         y += 0.6
@@ -49,8 +54,8 @@ def draw(runs, observable=None):
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xlabel("distance from the measurement (standard errors)")
-    for verdict, look in shown.items():
-        handles.append(style.line_handle(f"prediction, {verdict}", **look))
+    for name in sorted(shown):
+        handles.append(style.line_handle(name, **shown[name]))
     handles.append(style.line_handle("wrong theory", ls="none", marker="|", ms=5, mew=0.9, color="0.35"))
     handles.append(style.band_handle(f"all right predictions, but for a chance of {judged['false_alarm_budget']:g}"))
     bound = dict(color="0.4", lw=0.6, ls=(0, (3, 2)))
