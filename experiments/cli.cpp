@@ -24,6 +24,7 @@
 #include "slowsde/experiments/ranks.hpp"
 #include "slowsde/experiments/registry.hpp"
 #include "slowsde/experiments/run_directory.hpp"
+#include "slowsde/experiments/run_journal.hpp"
 #include "slowsde/experiments/scaffold.hpp"
 #include "slowsde/experiments/verification.hpp"
 #include "slowsde/sde/parallel.hpp"
@@ -68,7 +69,7 @@ struct RunOptions {
   int threads = 0;
   std::optional<std::uint64_t> seed;
   double rank_timeout = 300;
-  bool force = false, json = false, dry_run = false, quiet = false;
+  bool force = false, resume = false, json = false, dry_run = false, quiet = false;
   bool plan = false;  // of `slowsde plan`: prints, and writes a directory only where --out names one
 };
 
@@ -106,6 +107,13 @@ void show_estimate(const Estimate& estimate, bool json) {
   for (const std::string& note : estimate.notes) std::cout << note << '\n';
 }
 
+/// All that the pieces of a run depend on, but for the data files that its configuration names.
+std::string identity_of(const ConfigTable& config, const std::string& backend) {
+  const BuildInfo build = build_info();
+  return fmt::format("{} {}\n{}\n{}\n{}\n{}\n{}", build.version, build.git_hash, build.compiler, build.flags,
+                     build.instruction_set, backend, config.effective());
+}
+
 int run_command(const RunOptions& options, const Registry& registry,
                 const std::vector<std::string>& command) {
   ConfigTable config = ConfigTable::load(options.config_file, options.sets);
@@ -118,6 +126,8 @@ int run_command(const RunOptions& options, const Registry& registry,
   RunContext context{registry, progress};
   context.threads = options.threads > 0 ? options.threads : available_threads();
   context.backend = backend_of(options.backend);
+  if (options.resume && launch.several())
+    throw std::invalid_argument("--resume: a run that several processes share can not be resumed");
   context.ranks = connect_ranks(launch, context.backend, options.rank_timeout);
 
   const Estimate estimate = estimate_experiment(config, context);
@@ -138,6 +148,15 @@ int run_command(const RunOptions& options, const Registry& registry,
   const bool writes = first && (!options.plan || !options.out.empty());
   std::optional<RunDirectory> directory;
   if (writes) directory.emplace(out, options.force);
+  std::optional<RunJournal> journal;
+  if (options.resume) {
+    const fs::path& destination = directory->destination();
+    journal.emplace(destination.parent_path() / fmt::format(".{}.pieces", destination.filename().string()),
+                    identity_of(config, options.backend));
+    context.journal = &*journal;
+    if (journal->found() > 0 && !options.quiet)
+      std::cerr << fmt::format("slowsde: {} finished pieces are taken up\n", journal->found());
+  }
 
   RunRecord record;
   record.command = command;
@@ -159,6 +178,7 @@ int run_command(const RunOptions& options, const Registry& registry,
     directory->write_run(result, config.effective(), record);
     aside = directory->commit();
   }
+  if (journal) journal->remove();
 
   if (!first) return static_cast<int>(code);
   if (options.json && options.plan) {
@@ -419,6 +439,8 @@ int dispatch(int argc, const char* const* argv, const Registry& registry) {
           ->check(CLI::Range(std::uint64_t{0},
                              static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())));
   run->add_flag("--force", options.force, "Move an existing directory aside, to <directory>.~N~");
+  run->add_flag("--resume", options.resume,
+                "Keep finished pieces beside the directory, and go on from those of a run that was stopped");
   run->add_flag("--json", options.json, "Print what was done as JSON");
   run->add_flag("--dry-run", options.dry_run, "Only check the configuration, and estimate time and memory");
   run->add_flag("--quiet", options.quiet, "No progress, no summary");

@@ -21,6 +21,7 @@
 #include "slowsde/experiments/problem_entry.hpp"
 #include "slowsde/experiments/progress.hpp"
 #include "slowsde/experiments/registry.hpp"
+#include "slowsde/experiments/run_journal.hpp"
 #include "slowsde/sde/parallel.hpp"
 #include "slowsde/sde/statistics.hpp"
 
@@ -142,6 +143,41 @@ struct Segments {
   std::function<void(std::size_t first, std::size_t count)> prepare = [](std::size_t, std::size_t) {};
 };
 
+/// What a batch leaves.
+struct Slot {
+  std::vector<Moments> cells;           ///< (points × observables)
+  std::vector<double> distance;         ///< (points)
+  std::vector<std::uint64_t> diverged;  ///< (points)
+  std::vector<double> samples;          ///< (observables × those of its replicas that are kept)
+  std::uint64_t unconverged = 0;
+  double path_distance = 0;
+
+  std::string bytes() const {
+    std::string out;
+    put(out, cells);
+    put(out, distance);
+    put(out, diverged);
+    put(out, samples);
+    put(out, std::vector<std::uint64_t>{unconverged});
+    put(out, std::vector<double>{path_distance});
+    return out;
+  }
+  static Slot of(std::string_view bytes) {
+    Slot slot;
+    std::vector<std::uint64_t> count;
+    std::vector<double> path;
+    take(bytes, slot.cells);
+    take(bytes, slot.distance);
+    take(bytes, slot.diverged);
+    take(bytes, slot.samples);
+    take(bytes, count);
+    take(bytes, path);
+    slot.unconverged = count.at(0);
+    slot.path_distance = path.at(0);
+    return slot;
+  }
+};
+
 /// Runs `batches` independent pieces, each of which records `width` replicas at every point, and reduces them
 /// in order. simulate(batch, record) must depend on nothing but the batch.
 template <class Simulate>
@@ -150,15 +186,13 @@ void reduce(EnsembleSeries& series, const EnsemblePlan& plan, RunContext& contex
             Simulate simulate, const Segments& segments = {}) {
   const std::size_t P = series.points.size(), M = plan.run.observables.size();
   const int kept = series.deterministic ? 0 : plan.run.samples;
-  struct Slot {
-    std::vector<Moments> cells;
-    std::vector<double> distance;
-    std::vector<std::uint64_t> diverged;
-    std::uint64_t unconverged = 0;
-    double path_distance = 0;
-  };
   std::vector<Slot> slots(batches);
-  series.samples.assign(M * static_cast<std::size_t>(kept), nan);
+  const auto kept_of = [&](std::size_t batch) {
+    return static_cast<std::size_t>(std::clamp(kept - static_cast<int>(batch) * width, 0, width));
+  };
+  const auto key_of = [&](std::size_t batch) {
+    return context.scope + series.name + '#' + std::to_string(batch);
+  };
   const auto d = static_cast<std::size_t>(plan.problem->dim());
   const double bound = divergence_bound(plan);
 
@@ -168,6 +202,8 @@ void reduce(EnsembleSeries& series, const EnsemblePlan& plan, RunContext& contex
     slot.distance.assign(P, 0);
     slot.diverged.assign(P, 0);
     const int first = static_cast<int>(batch) * width;
+    const std::size_t own_kept = kept_of(batch);
+    slot.samples.assign(M * own_kept, nan);
     std::vector<double> values(M), states;
     std::vector<DistanceToManifold> to;
     std::vector<char> gone(static_cast<std::size_t>(width), 0);  // diverged once is diverged
@@ -197,22 +233,34 @@ void reduce(EnsembleSeries& series, const EnsemblePlan& plan, RunContext& contex
         plan.problem->observe(state, plan.run.observables, values.data());
         for (std::size_t m = 0; m < M; ++m) {
           slot.cells[p * M + m].add(values[m]);
-          if (p + 1 == P && first + r < kept)
-            series.samples[m * static_cast<std::size_t>(kept) + static_cast<std::size_t>(first + r)] =
-                values[m];
+          if (p + 1 == P && static_cast<std::size_t>(r) < own_kept)
+            slot.samples[m * own_kept + static_cast<std::size_t>(r)] = values[m];
         }
       }
     });
     slot.path_distance = path.distance;
     if (!path.converged) ++slot.unconverged;
+    if (context.journal) context.journal->add(key_of(batch), slot.bytes());
     context.progress.add(work_per_batch);
   };
+  std::vector<char> done(batches, 0);
+  for (std::size_t batch = 0; context.journal && batch < batches; ++batch) {
+    if (const auto piece = context.journal->find(key_of(batch))) {
+      slots[batch] = Slot::of(*piece);
+      done[batch] = 1;
+      context.progress.add(work_per_batch);
+    }
+  }
   const auto chunk = static_cast<std::size_t>(plan.run.chunk);
   for (std::size_t first = 0; first < batches; first += std::min(segments.batches, batches - first)) {
     const std::size_t count = std::min(segments.batches, batches - first);
+    const auto begin = done.begin() + static_cast<std::ptrdiff_t>(first);
+    if (std::all_of(begin, begin + static_cast<std::ptrdiff_t>(count), [](char is) { return is != 0; }))
+      continue;
     segments.prepare(first, count);
     parallel_for(threads, (count + chunk - 1) / chunk, [&](std::size_t index) {
-      for (std::size_t j = index * chunk; j < std::min(count, (index + 1) * chunk); ++j) run_batch(first + j);
+      for (std::size_t j = index * chunk; j < std::min(count, (index + 1) * chunk); ++j)
+        if (!done[first + j]) run_batch(first + j);
     });
   }
 
@@ -232,9 +280,16 @@ void reduce(EnsembleSeries& series, const EnsemblePlan& plan, RunContext& contex
     }
     series.replicas[p] = static_cast<std::uint64_t>(replicas) - series.diverged[p];
   }
-  for (const Slot& slot : slots) {
+  series.samples.assign(M * static_cast<std::size_t>(kept), nan);
+  for (std::size_t b = 0; b < batches; ++b) {
+    const Slot& slot = slots[b];
     series.unconverged += slot.unconverged;
     series.path_distance = std::max(series.path_distance, slot.path_distance);
+    const std::size_t own = kept_of(b);
+    for (std::size_t m = 0; own > 0 && m < M; ++m)
+      std::copy_n(slot.samples.begin() + static_cast<std::ptrdiff_t>(m * own), own,
+                  series.samples.begin() + static_cast<std::ptrdiff_t>(m * static_cast<std::size_t>(kept) +
+                                                                       b * static_cast<std::size_t>(width)));
   }
 }
 

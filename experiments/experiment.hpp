@@ -14,6 +14,7 @@ namespace slowsde {
 
 class Progress;
 struct Registry;
+class RunJournal;
 
 /// What a run is given beside its configuration. Results may depend on the seed alone.
 struct RunContext {
@@ -22,8 +23,10 @@ struct RunContext {
   int threads = 1;
   std::uint64_t seed = 1;
   Backend backend = Backend::cpu;
-  bool measure = false;  ///< estimates may run a little of the experiment to see how long it takes
-  Ranks ranks = {};      ///< the processes that the run is split over
+  bool measure = false;           ///< estimates may run a little of the experiment to see how long it takes
+  Ranks ranks = {};               ///< the processes that the run is split over
+  RunJournal* journal = nullptr;  ///< where finished pieces are kept and looked for, if anywhere
+  std::string scope = {};         ///< of this experiment within the run: the beginning of its pieces' keys
 };
 
 /// What a run is expected to cost on this machine.

@@ -54,6 +54,7 @@ Result Suite::run(ConfigTable& config, RunContext& context) const {
   for (Part& part : parts_of(config)) {
     context.progress.label(part.name);
     RunContext own = context;
+    own.scope += part.name + '/';
     const auto begin = std::chrono::steady_clock::now();
     Result result = run_experiment(part.config, own);
     part.entry.absorb({part.config});

@@ -199,6 +199,7 @@ Result Sweep::run(ConfigTable& config, RunContext& context) const {
   std::vector<Result> points;
   for (std::size_t p = 0; p < configs.size(); ++p) {
     RunContext at_point = context;
+    at_point.scope += std::to_string(p) + '/';
     points.push_back(run_experiment(configs[p], at_point));
   }
   config.absorb(configs);

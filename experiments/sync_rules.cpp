@@ -353,7 +353,9 @@ Result SyncRulesExperiment::run(ConfigTable& config, RunContext& context) const 
       plan.start = all.schedules[0].plan.start;
       plan.model_start = all.schedules[0].plan.model_start;
     }
-    const std::vector<EnsembleSeries> series = run_plan(plan, context);
+    RunContext own = context;
+    own.scope += all.schedules[s].name + '/';
+    const std::vector<EnsembleSeries> series = run_plan(plan, own);
     points.push_back(ensemble_result(plan, series, {}));
     tables.push_back(compare(all, all.schedules[s], series));
   }

@@ -12,6 +12,7 @@
 
 #include "slowsde/experiments/json.hpp"
 #include "slowsde/experiments/progress.hpp"
+#include "slowsde/experiments/run_journal.hpp"
 #include "slowsde/experiments/train_plan.hpp"
 #include "slowsde/experiments/train_replica.hpp"
 #include "slowsde/problems/random_address.hpp"
@@ -227,8 +228,16 @@ Result TrainExperiment::run(ConfigTable& config, RunContext& context) const {
   context.progress.label("training");
   const auto train = [&](std::size_t job, int threads) {
     Trained& trained = all[job / R];
-    trained.replicas[job % R] = train_replica(plan, *trained.run, context.seed, job % R, threads,
-                                              [&](double work) { context.progress.add(work); });
+    TrainedReplica& replica = trained.replicas[job % R];
+    const std::string key = context.scope + trained.run->name + '#' + std::to_string(job % R);
+    if (const auto piece = context.journal ? context.journal->find(key) : std::nullopt) {
+      replica = TrainedReplica::of(*piece);
+      context.progress.add(training_work(plan, *trained.run) + measuring_work(plan, *trained.run));
+      return;
+    }
+    replica = train_replica(plan, *trained.run, context.seed, job % R, threads,
+                            [&](double work) { context.progress.add(work); });
+    if (context.journal) context.journal->add(key, replica.bytes());
   };
   if (context.ranks.launch.several())  // all processes do the same one at a time
     for (std::size_t job = 0; job < jobs; ++job) train(job, context.threads);

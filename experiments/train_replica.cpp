@@ -8,6 +8,7 @@
 #include <numeric>
 #include <type_traits>
 
+#include "slowsde/experiments/run_journal.hpp"
 #include "slowsde/optim/network_oracle.hpp"
 #include "slowsde/optim/predicted_spread.hpp"
 #include "slowsde/optim/worker_spread.hpp"
@@ -409,6 +410,27 @@ double measuring_work(const TrainPlan& plan, const TrainRun& run) {
       plan.data.train.count() + plan.data.test.count() + (run.trainer.workers + 1.0) * measures.gap_samples;
   return samples * measures.records + product_passes * products * plan.sharpness_samples() +
          gradient_passes * noise_gradients(plan, run) * run.local_batch();
+}
+
+std::string TrainedReplica::bytes() const {
+  std::string out;
+  put(out, values);
+  put(out, nodes);
+  put(out, weights);
+  put(out, std::vector<std::int64_t>{diverged_from, lanczos_converged});
+  return out;
+}
+
+TrainedReplica TrainedReplica::of(std::string_view bytes) {
+  TrainedReplica replica;
+  std::vector<std::int64_t> rest;
+  take(bytes, replica.values);
+  take(bytes, replica.nodes);
+  take(bytes, replica.weights);
+  take(bytes, rest);
+  replica.diverged_from = rest.at(0);
+  replica.lanczos_converged = rest.at(1) != 0;
+  return replica;
 }
 
 TrainedReplica train_replica(const TrainPlan& plan, const TrainRun& run, std::uint64_t seed,

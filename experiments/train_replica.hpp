@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "slowsde/experiments/train_plan.hpp"
@@ -14,6 +16,10 @@ struct TrainedReplica {
   std::vector<double> nodes, weights;  ///< (spectra × nodes): Ritz values; weights sum to d; NaN where unused
   std::int64_t diverged_from = -1;     ///< record from which on it had diverged; −1: never
   bool lanczos_converged = true;
+
+  /// As a piece of a run's journal, and back.
+  std::string bytes() const;
+  static TrainedReplica of(std::string_view bytes);
 };
 
 /// Nodes that one spectrum has room for.

@@ -13,13 +13,15 @@
 namespace slowsde::test {
 
 /// The result, whose work was estimated right and which holds together; `effective`: where every value that
-/// was in force goes.
-inline Result run_config(const std::string& text, int threads = 1, std::string* effective = nullptr) {
+/// was in force goes; `journal`: where its pieces go and are looked for.
+inline Result run_config(const std::string& text, int threads = 1, std::string* effective = nullptr,
+                         RunJournal* journal = nullptr) {
   const Registry registry = builtin_registry();
   ConfigTable config = ConfigTable::parse(text, "test.toml");
   Progress progress;
   RunContext context{registry, progress};
   context.threads = threads;
+  context.journal = journal;
   const Estimate estimate = estimate_experiment(config, context);
   config.finish();
   progress.start(estimate.work);
