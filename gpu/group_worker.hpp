@@ -84,6 +84,14 @@ struct GroupSetup {
   const Real* targets = nullptr;       ///< (n)
 };
 
+/// Numbers that a replica takes outside of the blocks: its state, where its workers end, their buffers and
+/// rows.
+template <FeatureMap Map, class Real>
+std::int64_t group_numbers_of_replica(const GroupSetup<Map, Real>& setup) {
+  const std::int64_t d = setup.layout.dim, K = setup.workers;
+  return d + K * ((K > 1 ? d : 0) + (setup.momentum != 0 ? d : 0) + setup.layout.row_numbers);
+}
+
 /// Without its pointers. block_bytes: memory of a block. Throws std::invalid_argument for noise that these
 /// problems do not have.
 template <class Real, FeatureProblem P>
