@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
+#include <type_traits>
 
 #include "slowsde/gpu/iterate_worker.hpp"
 #include "slowsde/gpu/round_table.hpp"

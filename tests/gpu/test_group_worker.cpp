@@ -218,6 +218,53 @@ TEST_CASE("a group's bits depend neither on its threads nor on their order nor o
   }
 }
 
+TEST_CASE("in 1e5 dimensions a group follows the CPU from memory that holds a part of its arrays") {
+  const DiagonalNetwork problem(SparseRegression{3, 50000, 2, 5}.generate());
+  for (const bool single : {false, true}) {
+    auto ensemble = ensemble_on(problem.dim(), 2, NoiseKind::label, single, 10);
+    ensemble.algorithm.momentum = 0.5;
+    const GroupLoop loop{.block = {.threads = 1024}, .block_bytes = 227 * 1024};
+    CHECK(distance_to_packs<NoiseKind::label>(problem, ensemble, 1, loop) <= tolerance(single, 10));
+  }
+}
+
+TEST_CASE("a group's arrays lie apart, in the block's memory or in the row, and nothing lies beyond them") {
+  for (const bool momentum : {false, true})
+    for (const bool apart : {false, true})
+      for (const int d : {1, 129, 5000})
+        for (const std::int64_t limit : {0, 100, 1000, 10000, 100000}) {
+          const int m = d / 2 + 1, visits = 41;
+          const GroupLayout layout(d, m, visits, true, apart, momentum, limit);
+          CHECK(layout.block_numbers <= limit);
+          CHECK(layout.tile * layout.parts <= GroupLayout::most_partials);
+          struct Used {
+            GroupPlace place;
+            std::int64_t numbers;
+          };
+          std::vector<Used> used{{layout.partials, layout.tile * layout.parts},
+                                 {layout.residuals, visits},
+                                 {layout.chosen, visits},
+                                 {layout.weights, m},
+                                 {layout.theta, d}};
+          if (apart) used.push_back({layout.next, d});
+          if (layout.velocity.in_block) used.push_back({layout.velocity, d});
+          CHECK((momentum || !layout.velocity.in_block));
+          std::vector<int> block(static_cast<std::size_t>(layout.block_numbers)),
+              row(static_cast<std::size_t>(layout.row_numbers));
+          for (const Used& array : used)
+            for (std::int64_t i = 0; i < array.numbers; ++i)
+              ++(array.place.in_block ? block : row).at(static_cast<std::size_t>(array.place.at + i));
+          CHECK(std::count(block.begin(), block.end(), 1) == layout.block_numbers);
+          CHECK(std::count(row.begin(), row.end(), 1) == layout.row_numbers);
+        }
+  // what a replica takes: its state, and of each worker its end, its buffer and its row
+  auto ensemble = ensemble_on(7, 3, NoiseKind::label, false, 10);
+  ensemble.algorithm.momentum = 0.5;
+  const auto setup = make_group_setup<double>(Squares(7), ensemble.algorithm, ensemble.source, 0);
+  CHECK(setup.layout.row_numbers == setup.layout.tile * setup.layout.parts + 9 + 7 + 7);
+  CHECK(group_numbers_of_replica(setup) == 7 + 3 * (7 + 7 + setup.layout.row_numbers));
+}
+
 TEST_CASE("a wrong kernel is told from the right one") {
   const auto check = [](const auto& problem, NoiseKind kind) {
     const auto ensemble = ensemble_on(problem.dim(), 3, kind, false, 10);
