@@ -96,7 +96,7 @@ double distance(const std::vector<double>& a, const std::vector<double>& b) {
 }
 
 /// Sums in another order move a step by their rounding, which then adds up like a random walk: measured is at
-/// most 1.5ε after one step, 2.1ε after 10 and 6.2ε after 100 (ε = 2⁻²³ in f32, 2⁻⁵² in f64).
+/// most 1.5ε after one step, 2.2ε after 10 and 6.2ε after 100 (ε = 2⁻²³ in f32, 2⁻⁵² in f64).
 double tolerance(bool single, std::int64_t steps) {
   const double epsilon = single ? 0x1p-23 : 0x1p-52;
   return 4 * epsilon * std::sqrt(static_cast<double>(steps));
