@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU, in one go: builds with CUDA, runs the tests of device code, runs them again under
 # compute-sanitizer (memcheck and racecheck), measures the ensembles (W1, W2) over replicas and workers, their peers
-# in PyTorch and JAX on the same GPU, counts the floor from the machine code, and measures the training of networks (W3)
-# over workers, on both paths.
+# in PyTorch and JAX on the same GPU, counts the floor from the machine code, measures ensembles of diagonal networks
+# over their dimension, and the training of networks (W3) over workers, on both paths.
 #
 # usage: bench/gpu.sh [--most REPLICAS] [--no-sanitizer] [--no-peers] [--out DIR]
 # Writes DIR (default bench/results) gpu-ensembles-<gpu>-<date>.csv, gpu-training-… and gpu-floor-…. The peers run under
@@ -90,4 +90,19 @@ for row in csv.DictReader(open(sys.argv[1], encoding="utf-8")):
     best[key] = max(best.get(key, 0.0), float(row["per_second_total"]))
 for (workload, precision, program), rate in sorted(best.items()):
     print(f"{workload} {precision} {program:24} {rate:.3g} steps/s end to end")
+PYTHON
+
+say "diagonal networks: what their measurements take"
+python3 - "$measured" <<'PYTHON'
+import csv, sys
+samples = 40  # network_samples of bench/gpu_ensembles.cu
+for row in csv.DictReader(open(sys.argv[1], encoding="utf-8")):
+    workload, _, dimension = row["workload"].rpartition("-")
+    if workload != "diagonal-network":
+        continue
+    # A step of a worker reads each measurement twice, for the outputs and for the gradient: the floor in bytes, from
+    # whichever of the memories holds them, is this rate over that memory's.
+    step = 2 * samples * (int(dimension) // 2) * {"f32": 4, "f64": 8}[row["precision"]]
+    rate = float(row["per_second_kernel"])
+    print(f"d = {dimension:>6} {row['precision']} {rate:.3g} steps/s, {step} bytes a step, {1e-9 * step * rate:.0f} GB/s")
 PYTHON

@@ -1,5 +1,7 @@
 // Measures the CUDA ensembles: W1, Local SGD on the valley with label noise, and W2, Euler–Maruyama on its
-// slow SDE, over replicas and workers. One CSV line a measurement; `bench/gpu.sh` adds peers and floors.
+// slow SDE, over replicas and workers; then Local SGD with label noise on diagonal networks over their
+// dimension, a block of threads for each worker. One CSV line a measurement; `bench/gpu.sh` adds peers and
+// floors.
 //   slowsde_bench_gpu [most replicas, default 1e8]
 #include <algorithm>
 #include <chrono>
@@ -15,6 +17,7 @@
 #include "slowsde/gpu/device_info.hpp"
 #include "slowsde/gpu/ensemble_kernels.hpp"
 #include "slowsde/gpu/sde_kernels.cuh"
+#include "slowsde/problems/diagonal_network.hpp"
 #include "slowsde/problems/valley.hpp"
 #include "slowsde/sde/valley_slow_sde.hpp"
 
@@ -92,6 +95,27 @@ void w2(const Row& row) {
   print(row, median([&] { return row.precision == "f32" ? run(0.0f) : run(0.0); }));
 }
 
+/// Samples of the diagonal networks; bench/gpu.sh knows the number, too.
+constexpr int network_samples = 40;
+
+void diagonal_network(int d, const std::string& precision) {
+  const slowsde::DiagonalNetwork problem(slowsde::SparseRegression{network_samples, d / 2, 5, 1}.generate());
+  slowsde::IterateEnsemble ensemble;
+  ensemble.algorithm.workers = 8;
+  ensemble.algorithm.lr = slowsde::LearningRate::constant(0.1 / d);
+  ensemble.algorithm.rule = std::make_shared<slowsde::ConstantRule>(10);
+  ensemble.algorithm.total_steps = 200;
+  ensemble.points = {{200, 0}};
+  ensemble.start.assign(static_cast<std::size_t>(d), 0.1);
+  ensemble.single_precision = precision == "f32";
+  slowsde::IterateReduction reduction;
+  reduction.observables = {{slowsde::LaneObservable::Kind::norm, 0}};
+  reduction.bound = 1e6;
+  const auto kernels = slowsde::make_ensemble_kernels(problem);
+  const Row row{"diagonal-network-" + std::to_string(d), precision, 256, 8, 10, 200};
+  print(row, median([&] { return kernels->reduce(ensemble, row.replicas, reduction, {}); }));
+}
+
 int measure(std::uint64_t most) {
   const slowsde::GpuReport report = slowsde::find_gpus();
   if (report.gpus.empty()) {
@@ -111,6 +135,7 @@ int measure(std::uint64_t most) {
           workers, 100, 2000});
     for (std::uint64_t replicas = 100; replicas <= most; replicas *= 10)
       w2({"W2", precision, replicas, 1, 1, 1000});
+    for (const int d : {100, 300, 1000, 3000, 10000, 30000, 100000}) diagonal_network(d, precision);
   }
   return 0;
 }

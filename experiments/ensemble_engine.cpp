@@ -337,8 +337,7 @@ void check_device(const EnsemblePlan& plan, const RunContext& context) {
   if (kernels == nullptr)
     throw BackendError(
         "--backend cuda: this problem has no kernels: they need a dimension known at compile time, at most "
-        "8, "
-        "and slowsde_add_problem");
+        "8, or outputs that are linear in features (feature_map), and slowsde_add_problem");
   for (const AlgorithmConfig& config : plan.iterates) {
     try {
       kernels->check(device_ensemble(iterate_run(plan, config, context.seed, {})));

@@ -80,20 +80,9 @@ struct BatchSource {
       for (int i = thread; i < count; i += threads) set(i, Real{0});
       return;
     }
-    constexpr int per_block = normals_per_block<Real>;
-    const std::uint64_t first = step * static_cast<std::uint64_t>(count),
-                        last = first + static_cast<std::uint64_t>(count);
-    const RandomPack<Real, 1> random(seed, Stream::label, replica);
-    for (std::uint64_t block = first / per_block + static_cast<std::uint64_t>(thread);
-         block * per_block < last; block += static_cast<std::uint64_t>(threads)) {
-      Pack<Real, 1> normals[1][per_block];
-      random.template normals<1>(worker, block, normals);
-      SLOWSDE_UNROLL(4)
-      for (int j = 0; j < per_block; ++j) {
-        const std::uint64_t index = block * per_block + static_cast<std::uint64_t>(j);
-        if (index >= first && index < last) set(static_cast<int>(index - first), normals[0][j].v);
-      }
-    }
+    share_normals(RandomPack<Real, 1>(seed, Stream::label, replica), worker,
+                  step * static_cast<std::uint64_t>(count), static_cast<std::uint64_t>(count), thread,
+                  threads, set);
   }
 };
 

@@ -1,4 +1,5 @@
-// The kernels of ensembles of iterates and of the conventional SDE. A thread is a worker of a replica: its
+// The kernels of ensembles of iterates and of the conventional SDE for problems that fit into registers;
+// group_kernels.cuh has those of larger ones. A thread is a worker of a replica: its
 // state and its random numbers stay in registers for all rounds between two outputs, the workers meet by
 // shuffles (K ≤ 32: several replicas to a warp) or in shared memory (one replica to a block, workers taking
 // turns where there are more than threads). Workers are added in the order of their numbers, so the bits are
@@ -21,6 +22,7 @@
 #include "slowsde/gpu/device_array.hpp"
 #include "slowsde/gpu/device_timer.cuh"
 #include "slowsde/gpu/ensemble_kernels.hpp"
+#include "slowsde/gpu/group_kernels.cuh"
 #include "slowsde/gpu/iterate_worker.hpp"
 #include "slowsde/gpu/reduce_states.cuh"
 
@@ -350,6 +352,8 @@ template <class P>
 std::unique_ptr<EnsembleKernels> make_ensemble_kernels(const P& problem) {
   if constexpr (LaneProblem<P, NoiseKind::gaussian> || LaneProblem<P, NoiseKind::label>)
     return std::make_unique<EnsembleKernelsOf<P>>(problem);
+  else if constexpr (FeatureProblem<P>)
+    return std::make_unique<GroupKernels<P>>(problem);
   else
     return nullptr;
 }

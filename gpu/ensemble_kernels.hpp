@@ -55,7 +55,7 @@ class EnsembleKernels {
   virtual void check(const IterateEnsemble& ensemble) const = 0;
 
   /// The states of `replicas` replicas from first_replica on at every record point: (points × replicas × d).
-  /// The bits are those of the CPU's iterates. Throws DeviceError.
+  /// Where a thread holds a worker the bits are those of the CPU's iterates. Throws DeviceError.
   virtual void simulate(const IterateEnsemble& ensemble, std::uint64_t first_replica, std::uint64_t replicas,
                         std::vector<double>& states) const = 0;
 
@@ -79,8 +79,8 @@ class EnsembleKernels {
   virtual double bytes(const IterateEnsemble& ensemble, std::uint64_t replicas) const = 0;
 };
 
-/// Defined where SLOWSDE_ENSEMBLE_KERNELS(P) is said. Null for a problem that no thread can hold: see
-/// LaneProblem.
+/// Defined where SLOWSDE_ENSEMBLE_KERNELS(P) is said. Null for a problem that neither a thread can hold
+/// (LaneProblem) nor a group of threads can share (FeatureProblem).
 template <class P>
 std::unique_ptr<EnsembleKernels> make_ensemble_kernels(const P& problem);
 

@@ -7,23 +7,13 @@
 #include <cstdint>
 
 #include "slowsde/gpu/batch_source.hpp"
+#include "slowsde/gpu/loop_block.hpp"
 #include "slowsde/gpu/mlp_layout.hpp"
 #include "slowsde/optim/update_formula.hpp"
 #include "slowsde/problems/host_device.hpp"
 #include "slowsde/problems/pack_math.hpp"
 
 namespace slowsde {
-
-/// Phases of a block by a plain loop over its threads, in either order.
-struct LoopBlock {
-  int threads = 1;
-  bool backwards = false;
-
-  template <class Phase>
-  SLOWSDE_HD void run(Phase&& phase) const {
-    for (int i = 0; i < threads; ++i) phase(backwards ? threads - 1 - i : i, threads);
-  }
-};
 
 namespace detail {
 

@@ -127,13 +127,14 @@ __global__ void fill_states(const double* start, int dim, std::int64_t replicas,
 /// Collects the reductions of all points and chunks of an ensemble of `replicas`.
 class DeviceReducer {
  public:
+  /// largest_chunk: a multiple of reduction_block, so that blocks hold the same replicas whatever it is.
   DeviceReducer(std::size_t points, std::size_t observables, double bound, std::uint64_t replicas,
-                std::uint64_t samples)
+                std::uint64_t samples, std::uint64_t largest_chunk = largest_device_chunk)
       : points_(points),
         observables_(observables),
         replicas_(replicas),
         kept_(samples),
-        chunk_(std::min(replicas, largest_device_chunk)),
+        chunk_(std::min(replicas, largest_chunk)),
         bound_(bound),
         gone_(chunk_),
         cells_(observables * blocks_of(chunk_)),

@@ -110,6 +110,14 @@ SamplerConstants sampler_constants(const P& problem, const GradientSource& sourc
   return constants;
 }
 
+/// What a standard normal is multiplied by to be the label noise of one output at one visit.
+template <NoiseKind Kind>
+SLOWSDE_HD double label_scale(const SamplerConstants& constants) {
+  return constants.scale * (constants.passes == 1 || Kind != NoiseKind::label
+                                ? 1.0
+                                : std::sqrt(static_cast<double>(constants.svag)));
+}
+
 /// Largest minibatch without replacement of a single replica (packs of one lane), which is kept without the
 /// heap.
 inline constexpr int largest_lane_minibatch = 64;
@@ -139,9 +147,7 @@ class GradientSampler {
         first_worker_(first_worker),
         inverse_samples_(1.0 / constants.samples),
         inverse_batch_(1.0 / constants.minibatch.batch),
-        label_scale_(constants.scale * (constants.passes == 1 || Kind != NoiseKind::label
-                                            ? 1.0
-                                            : std::sqrt(static_cast<double>(constants.svag)))),
+        label_scale_(label_scale<Kind>(constants)),
         gaussian_scale_{T(constants.weight[0] * constants.scale), T(constants.weight[1] * constants.scale)} {
     if constexpr (Kind == NoiseKind::minibatch && W > 1)
       chosen_.resize(static_cast<std::size_t>(Group * constants.minibatch.batch));

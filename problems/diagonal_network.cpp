@@ -70,7 +70,7 @@ DiagonalNetwork::DiagonalNetwork(RegressionData data) : data_(std::move(data)), 
 
 std::vector<double> DiagonalNetwork::coefficients(const double* theta) const {
   std::vector<double> beta(size(p_));
-  for (int j = 0; j < p_; ++j) beta[size(j)] = theta[j] * theta[j] - theta[p_ + j] * theta[p_ + j];
+  for (int j = 0; j < p_; ++j) beta[size(j)] = feature_map().feature(theta, j);
   return beta;
 }
 

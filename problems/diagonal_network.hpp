@@ -29,6 +29,23 @@ struct SparseRegression {
   RegressionData generate() const;
 };
 
+/// β_c = u_c² − v_c² of θ = (u, v): see FeatureMap.
+struct DiagonalFeatures {
+  static constexpr bool componentwise = true;
+  int p = 1;
+
+  SLOWSDE_HD int dim() const { return 2 * p; }
+  SLOWSDE_HD int features() const { return p; }
+  template <class T>
+  SLOWSDE_HD T feature(const T* theta, int c) const {
+    return theta[c] * theta[c] - theta[p + c] * theta[p + c];
+  }
+  template <class T>
+  SLOWSDE_HD T pullback(const T* theta, const T* w, int j) const {
+    return j < p ? T(2.0) * w[j] * theta[j] : T(-2.0) * w[j - p] * theta[j];
+  }
+};
+
 /// f_i = ⟨u⊙u − v⊙v, x_i⟩ with θ = (u, v), d = 2p, β = u⊙u − v⊙v; one output per sample, L = (1/2n)Σ_i r_i²,
 /// Γ = {Xβ = y}. With m_j = (1/n)Σ_i x_ij², tr ∇²L = 4Σ_j m_j(u_j² + v_j²) on Γ, so that SGD and QSR with
 /// label noise flow to the interpolator of least Σ_j m_j|β_j| [L22, section 6]. ∇²L has rank n on Γ while at
@@ -47,6 +64,10 @@ class DiagonalNetwork {
   int samples() const { return data_.samples; }
   int features() const { return p_; }
   const RegressionData& data() const { return data_; }
+
+  DiagonalFeatures feature_map() const { return {p_}; }
+  const std::vector<double>& measurements() const { return data_.inputs; }
+  const std::vector<double>& target_values() const { return data_.targets; }
 
   template <class T, class I>
   SLOWSDE_HD void outputs(const T* theta, const I& i, T* f) const {
@@ -91,10 +112,9 @@ class DiagonalNetwork {
   template <class T, class I>
   SLOWSDE_HD T output(const T* theta, const I& i) const {
     const I row = i * I(p_);
+    const DiagonalFeatures beta{p_};
     T sum(0.0);
-    for (int j = 0; j < p_; ++j)
-      sum = sum +
-            lookup<T>(data_.inputs.data() + j, row) * (theta[j] * theta[j] - theta[p_ + j] * theta[p_ + j]);
+    for (int j = 0; j < p_; ++j) sum = sum + lookup<T>(data_.inputs.data() + j, row) * beta.feature(theta, j);
     return sum;
   }
 

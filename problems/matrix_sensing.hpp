@@ -28,6 +28,36 @@ struct RandomSensing {
   SensingData generate() const;
 };
 
+/// The entries of U Vᵀ, row-major, of θ = (U, V): see FeatureMap. With W = Σ_k r_k A_k the gradient is
+/// (W V, Wᵀ U).
+struct ProductFeatures {
+  static constexpr bool componentwise = false;
+  int p = 1, q = 1, r = 1;
+
+  SLOWSDE_HD int dim() const { return (p + q) * r; }
+  SLOWSDE_HD int features() const { return p * q; }
+  template <class T>
+  SLOWSDE_HD T feature(const T* theta, int c) const {
+    const int i = c / q;
+    const T* u = theta + i * r;
+    const T* v = theta + (p + c - i * q) * r;
+    T sum = u[0] * v[0];
+    for (int l = 1; l < r; ++l) sum = sum + u[l] * v[l];
+    return sum;
+  }
+  template <class T>
+  SLOWSDE_HD T pullback(const T* theta, const T* w, int j) const {
+    const int row = j / r, l = j - row * r;
+    T sum(0.0);
+    if (row < p) {
+      for (int k = 0; k < q; ++k) sum = sum + w[row * q + k] * theta[(p + k) * r + l];
+    } else {
+      for (int i = 0; i < p; ++i) sum = sum + w[i * q + row - p] * theta[i * r + l];
+    }
+    return sum;
+  }
+};
+
 /// f_k = ⟨A_k, U Vᵀ⟩ with U (p × r), V (q × r), θ = (U, V) row-major; one output per sample, L = (1/2n)Σ_k
 /// r_k², Γ = {f = y}. On Γ, tr ∇²L = (1/n)Σ_k(|A_kV|² + |A_kᵀU|²): where the literature writes L = ½Σ_k r_k²
 /// the factor 1/n is absent. With label noise of variance σ², Σ = σ²∇²L for one of the n samples.
@@ -45,15 +75,17 @@ class MatrixSensing {
   int inner() const { return r_; }
   const SensingData& data() const { return data_; }
 
+  ProductFeatures feature_map() const { return {data_.rows, data_.cols, r_}; }
+  const std::vector<double>& measurements() const { return data_.measurements; }
+  const std::vector<double>& target_values() const { return data_.targets; }
+
   template <class T, class I>
   SLOWSDE_HD void outputs(const T* theta, const I& k, T* f) const {
-    const int p = data_.rows, q = data_.cols;
-    const I first = k * I(p * q);
+    const ProductFeatures product{data_.rows, data_.cols, r_};
+    const I first = k * I(product.features());
     T sum(0.0);
-    for (int i = 0; i < p; ++i)
-      for (int j = 0; j < q; ++j)
-        sum = sum + lookup<T>(data_.measurements.data() + (i * q + j), first) *
-                        inner_product(theta + i * r_, theta + (p + j) * r_);
+    for (int c = 0; c < product.features(); ++c)
+      sum = sum + lookup<T>(data_.measurements.data() + c, first) * product.feature(theta, c);
     f[0] = sum;
   }
   template <class I, class T>
@@ -113,13 +145,6 @@ class MatrixSensing {
   std::vector<double> default_start() const;
 
  private:
-  template <class T>
-  SLOWSDE_HD T inner_product(const T* u, const T* v) const {
-    T sum = u[0] * v[0];
-    for (int l = 1; l < r_; ++l) sum = sum + u[l] * v[l];
-    return sum;
-  }
-
   SensingData data_;
   int r_;
 };

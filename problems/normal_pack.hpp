@@ -347,4 +347,23 @@ class RandomPack<Real, 1> {
   std::uint32_t low_word_, high_word_;
 };
 
+/// use(i, normal number first + i) for i < count, shared among threads: each takes whole blocks of normals.
+template <class Real, class Use>
+SLOWSDE_HD SLOWSDE_INLINE void share_normals(const RandomPack<Real, 1>& random, std::uint32_t worker,
+                                             std::uint64_t first, std::uint64_t count, int thread,
+                                             int threads, Use use) {
+  constexpr int per_block = normals_per_block<Real>;
+  const std::uint64_t last = first + count;
+  for (std::uint64_t block = first / per_block + static_cast<std::uint64_t>(thread); block * per_block < last;
+       block += static_cast<std::uint64_t>(threads)) {
+    Pack<Real, 1> normals[1][per_block];
+    random.template normals<1>(worker, block, normals);
+    SLOWSDE_UNROLL(4)
+    for (int j = 0; j < per_block; ++j) {
+      const std::uint64_t index = block * per_block + static_cast<std::uint64_t>(j);
+      if (index >= first && index < last) use(static_cast<int>(index - first), normals[0][j].v);
+    }
+  }
+}
+
 }  // namespace slowsde

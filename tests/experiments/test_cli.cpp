@@ -298,18 +298,22 @@ rule = { name = "constant", local_steps = 1 }
 )";
   dir.write("valley.toml", std::regex_replace(config, std::regex("NAME"), "valley"));
   dir.write("sensing.toml", std::regex_replace(config, std::regex("NAME"), "matrix-sensing"));
+  dir.write("factorization.toml", std::regex_replace(config, std::regex("NAME"), "matrix-factorization"));
   const Outcome info = slowsde_program(dir, "info --json");
   const bool has_gpu = info.out.find("\"why_no_gpu\": \"\"") != std::string::npos &&
                        info.out.find("\"cuda\": true") != std::string::npos;
-  const Outcome valley = slowsde_program(dir, "run valley.toml --backend cuda --quiet --out valley");
-  CHECK(valley.status == (has_gpu ? 0 : 6));
-  CHECK(fs::exists(dir / "valley/result.nc") == has_gpu);
-  if (!has_gpu) CHECK(is_one_error(valley.err));
-  // A worker of this problem fits in no thread.
-  const Outcome sensing = slowsde_program(dir, "run sensing.toml --backend cuda --quiet --out sensing");
-  CHECK(sensing.status == 6);
-  CHECK(is_one_error(sensing.err));
-  CHECK(!fs::exists(dir / "sensing"));
+  for (const std::string name : {"valley", "sensing"}) {  // a thread, and a group of them, for each worker
+    CAPTURE(name);
+    const Outcome o = slowsde_program(dir, "run " + name + ".toml --backend cuda --quiet --out " + name);
+    CHECK(o.status == (has_gpu ? 0 : 6));
+    CHECK(fs::exists(dir / name / "result.nc") == has_gpu);
+    if (!has_gpu) CHECK(is_one_error(o.err));
+  }
+  // The outputs of this problem are neither.
+  const Outcome o = slowsde_program(dir, "run factorization.toml --backend cuda --quiet --out factorization");
+  CHECK(o.status == 6);
+  CHECK(is_one_error(o.err));
+  CHECK(!fs::exists(dir / "factorization"));
 }
 
 TEST_CASE("plot and report hand their arguments and their status through") {

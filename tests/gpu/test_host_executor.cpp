@@ -59,18 +59,8 @@ Run constant_run(int workers, NoiseKind kind, std::int64_t H = 7) {
 /// (points × replicas × d) of the CPU's packs.
 template <class P, class Real, NoiseKind Kind>
 std::vector<double> of_packs(const P& problem, const Run& run, const std::vector<double>& start) {
-  constexpr std::size_t d = P::dim, W = native_width<Real>;
-  std::vector<double> states(run.points.size() * replicas * d);
-  for (std::size_t first = 0; first < replicas; first += W) {
-    LocalSgdPack<P, Real, Kind> pack(problem, run.algorithm, run.source, first_replica + first);
-    pack.run(start.data(), run.points, [&](int point, const Pack<Real>* theta) {
-      for (std::size_t l = 0; l < W && first + l < replicas; ++l)
-        for (std::size_t j = 0; j < d; ++j)
-          states[(static_cast<std::size_t>(point) * replicas + first + l) * d + j] =
-              static_cast<double>(theta[j][static_cast<int>(l)]);
-    });
-  }
-  return states;
+  return test::of_packs<Kind, Real>(problem, {run.algorithm, run.source, run.points, start}, first_replica,
+                                    replicas);
 }
 
 /// The same from the kernels' functions, a "launch" from output to output.
