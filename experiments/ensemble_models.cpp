@@ -159,8 +159,9 @@ ModelRun prepare_model(const ModelConfig& model, const ExperimentProblem& proble
   run.deterministic = problem.deterministic(slow);
   // A slow model lives on Γ; without retraction it is read off where it is.
   run.project = false;
-  run.simulate = [&problem, slow](std::size_t batch, const RecordStates& record) {
-    return problem.slow_trajectory(slow, batch, record);
+  run.width = problem.slow_width(slow);
+  run.simulate = [&problem, slow, width = run.width](std::size_t batch, const RecordStates& record) {
+    return problem.slow_trajectories(slow, batch * static_cast<std::size_t>(width), record);
   };
   return run;
 }
