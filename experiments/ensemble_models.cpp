@@ -160,6 +160,7 @@ ModelRun prepare_model(const ModelConfig& model, const ExperimentProblem& proble
   // A slow model lives on Γ; without retraction it is read off where it is.
   run.project = false;
   run.width = problem.slow_width(slow);
+  if (!run.deterministic) run.slow = slow;
   run.simulate = [&problem, slow, width = run.width](std::size_t batch, const RecordStates& record) {
     return problem.slow_trajectories(slow, batch * static_cast<std::size_t>(width), record);
   };

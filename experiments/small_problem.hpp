@@ -206,8 +206,7 @@ class SmallProblem final : public ProblemBase<P> {
     using Equation = LaneSlowSde<P, std::function<Round(double)>>;
     constexpr std::size_t W = native_width<double>;
     const auto start = flow_.geometry().frame(Eigen::Map<const Vector>(run.start.data()));
-    // A theory that does not hold at the start is refused there, by its own words.
-    static_cast<void>(run.moment->coefficient(start.lambda_max(), start.lambda_max(), run.round(0)));
+    check_moment(run, start.lambda_max());
     const Equation sde(LaneGeometry<P>(this->problem(), start.rank()), run.noise.label_sigma,
                        run.moment->formula(), run.round, run.variant);
     BrownianPath<T> path(run.seed, first, sde.noise_dim(), 1, run.refinement);
@@ -221,7 +220,7 @@ class SmallProblem final : public ProblemBase<P> {
       stepper.restart(interval.start, interval.first_step);
       for (std::uint64_t k = interval.first_step; k < interval.first_step + interval.steps; ++k) {
         stepper.do_step(sde, x, k, interval.dt, path);
-        retract_lanes(sde.geometry(), run.retraction, flow_.options().residual, x, report);
+        retract_lanes(sde.geometry(), run.retraction, manifold_residual, x, report);
       }
       for (std::size_t l = 0; l < W; ++l)
         for (std::size_t j = 0; j < D; ++j) states[l * D + j] = x[j][static_cast<int>(l)];

@@ -68,6 +68,9 @@ struct SlowRun {
   SlowSdeVariant variant = SlowSdeVariant::full;
 };
 
+/// Largest |∇L| of a point of Γ, relative to λ_max, as in GradientFlowOptions.
+inline constexpr double manifold_residual = 1e-10;
+
 /// Steps of at most run.dt that end exactly on every record time; the number of a step in the whole
 /// trajectory is the address of its noise.
 inline std::vector<OutputInterval> slow_steps(const SlowRun& run) {
@@ -89,6 +92,12 @@ inline std::vector<OutputInterval> slow_steps(const SlowRun& run) {
 inline bool runs_in_lanes(const SlowRun& run) {
   return run.theory == SlowTheory::slow_sde && run.geometry != GeometryRoute::gram &&
          run.moment->formula() != MomentFormula::other && run.retraction != Retraction::phi;
+}
+
+/// Throws what the second moment throws where it does not exist at the start, a point of Γ with this
+/// curvature: lanes have no words for it.
+inline void check_moment(const SlowRun& run, double lambda_max) {
+  static_cast<void>(run.moment->coefficient(lambda_max, lambda_max, run.round(0)));
 }
 
 /// The rounds of a run by slow time, as a kernel reads them.
