@@ -16,35 +16,16 @@
 #include "slowsde/problems/sphere.hpp"
 #include "slowsde/problems/valley.hpp"
 #include "tests/support/device_ensembles.hpp"
+#include "tests/support/slow_threads.hpp"
 
 using namespace slowsde;
 using slowsde::test::same_bits;
+using slowsde::test::slow_run_of;
+using Ended = slowsde::test::SlowThreads;
 
 namespace {
 
 constexpr std::size_t trajectories = 11;
-
-SlowRun run_of(std::shared_ptr<const SecondMoment> moment, std::vector<double> start, SlowScheme scheme,
-               Retraction retraction = Retraction::newton) {
-  SlowRun run;
-  run.moment = std::move(moment);
-  run.round = [](double t) { return Round{0.05 / (1 + std::floor(5 * t)), 20, 4, 2}; };
-  run.noise.kind = NoiseKind::gaussian;
-  run.noise.label_sigma = 0;
-  run.seed = 4242;
-  run.start = std::move(start);
-  run.times = {0, 0.25, 0.25, 0.6};
-  run.dt = 0.04;
-  run.scheme = scheme;
-  run.retraction = retraction;
-  return run;
-}
-
-struct Ended {
-  std::vector<double> states;  // (points × trajectories × d)
-  double worst = 0;
-  double unconverged = 0;
-};
 
 template <class P, class Scheme>
 Ended of_packs(const P& problem, Scheme scheme, const SlowRun& run) {
@@ -83,36 +64,15 @@ Ended of_packs(const P& problem, Scheme scheme, const SlowRun& run) {
 /// The same by the kernel's function; `shift` is another trajectory's noise.
 template <class P>
 Ended of_threads(const P& problem, const SlowRun& run, std::uint64_t shift = 0) {
-  constexpr std::size_t d = P::dim;
-  const std::vector<OutputInterval> intervals = slow_steps(run);
-  const SlowRounds rounds = slow_rounds(run, intervals);
-  Ended ended;
-  ended.states.resize(run.times.size() * trajectories * d);
-  const bool ran = with_slow_trajectory<P>(run, [&]<class Trajectory>(std::type_identity<Trajectory>) {
-    static_assert(std::is_trivially_copyable_v<typename Trajectory::Setup>);
-    const typename Trajectory::Setup setup(problem, 1, run, rounds.view());
-    for (std::size_t r = 0; r < trajectories; ++r) {
-      Pack<double, 1> x[d];
-      for (std::size_t j = 0; j < d; ++j) x[j] = Pack<double, 1>(run.start[j]);
-      for (std::size_t p = 0; p < intervals.size(); ++p) {
-        LaneRetractionReport<Pack<double, 1>> report;
-        Trajectory::run(setup, intervals[p], r + shift, x, report);
-        for (std::size_t j = 0; j < d; ++j) ended.states[(p * trajectories + r) * d + j] = x[j].v;
-        ended.worst = std::max(ended.worst, report.worst.v);
-        ended.unconverged += report.unconverged.v;
-      }
-    }
-  });
-  REQUIRE(ran);
-  return ended;
+  return test::slow_threads(problem, run, trajectories, shift);
 }
 
 template <class P>
 void check(const P& problem, const std::shared_ptr<const SecondMoment>& moment,
            const std::vector<double>& start) {
   for (const Retraction retraction : {Retraction::newton, Retraction::none}) {
-    const SlowRun euler = run_of(moment, start, SlowScheme::euler_maruyama, retraction),
-                  platen = run_of(moment, start, SlowScheme::platen_weak_2, retraction);
+    const SlowRun euler = slow_run_of(moment, start, SlowScheme::euler_maruyama, retraction),
+                  platen = slow_run_of(moment, start, SlowScheme::platen_weak_2, retraction);
     const Ended a = of_packs(problem, EulerMaruyama{}, euler), b = of_threads(problem, euler);
     CHECK(same_bits(a.states, b.states));
     CHECK(a.worst == b.worst);
@@ -135,15 +95,15 @@ TEST_CASE("a thread's slow trajectory has the bits of a pack's lane") {
 }
 
 TEST_CASE("a trajectory that leaves is not a number, and says nothing of its distance") {
-  SlowRun run = run_of(std::make_shared<FiniteStepMoment>(), {0.5, 0.125}, SlowScheme::euler_maruyama);
+  SlowRun run = slow_run_of(std::make_shared<FiniteStepMoment>(), {0.5, 0.125}, SlowScheme::euler_maruyama);
   run.round = [](double t) { return Round{t < 0.3 ? 0.05 : 1.9, 20, 4, 2}; };
   const Ended ended = of_threads(CurvedValley<>{}, run);
   CHECK(std::isfinite(ended.states[(2 * trajectories) * 2]));
   CHECK(std::isnan(ended.states[(3 * trajectories) * 2]));
   CHECK(std::isfinite(ended.worst));
   CHECK_THROWS_AS(
-      check_moment(run_of(std::make_shared<FiniteStepMoment>(), {0.5, 0.125}, SlowScheme::euler_maruyama),
-                   40),
+      check_moment(
+          slow_run_of(std::make_shared<FiniteStepMoment>(), {0.5, 0.125}, SlowScheme::euler_maruyama), 40),
       std::domain_error);
 }
 
@@ -151,7 +111,7 @@ TEST_CASE("what no thread can hold stays on the CPU") {
   const auto held = []<class P>(const P&, const SlowRun& run) {
     return with_slow_trajectory<P>(run, []<class Trajectory>(std::type_identity<Trajectory>) {});
   };
-  SlowRun run = run_of(std::make_shared<PsiMoment>(), {1, 0}, SlowScheme::euler_maruyama);
+  SlowRun run = slow_run_of(std::make_shared<PsiMoment>(), {1, 0}, SlowScheme::euler_maruyama);
   CHECK(held(Circle{}, run));
   CHECK(!held(Valley{}, run));  // an ODE
   run.refinement = 2;
@@ -159,5 +119,5 @@ TEST_CASE("what no thread can hold stays on the CPU") {
   run.refinement = 1;
   run.retraction = Retraction::phi;
   CHECK(!held(Circle{}, run));
-  CHECK(!held(Circle{}, run_of(std::make_shared<SamplingMoment>(), {1, 0}, SlowScheme::euler_maruyama)));
+  CHECK(!held(Circle{}, slow_run_of(std::make_shared<SamplingMoment>(), {1, 0}, SlowScheme::euler_maruyama)));
 }
