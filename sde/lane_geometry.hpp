@@ -30,7 +30,7 @@ concept LaneManifoldProblem = Problem<P> && static_dimension<P>()
 template <int D>
 inline constexpr int jacobi_sweeps = D == 1   ? 0
                                      : D == 2 ? 1
-                                              : 6 + (D + 1) / 2;
+                                              : D + 4;
 
 /// A v_i = λ_i v_i in ascending order for a symmetric matrix A, which is lost; V[k][i] is component k of v_i.
 template <class T, int D>
