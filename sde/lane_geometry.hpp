@@ -77,6 +77,7 @@ SLOWSDE_HD void lane_eigenpairs(T (&A)[D][D], T (&lambda)[D], T (&V)[D][D]) {
   }
   for (int i = 0; i < D; ++i) lambda[i] = A[i][i];
   // Odd–even transposition sort: the same D(D−1)/2 comparisons for every lane.
+  SLOWSDE_UNROLL(8)
   for (int round = 0; round < D; ++round)
     for (int i = round % 2; i + 1 < D; i += 2) {
       const auto swap = lambda[i + 1] < lambda[i];
@@ -154,6 +155,7 @@ class LaneGeometry {
   template <class T>
   SLOWSDE_HD void frame(const T* x, LaneFrame<T, D>& p) const {
     T H[D][D];
+    SLOWSDE_UNROLL(8)
     for (int j = 0; j < D; ++j) {
       Taylor<T, 1> g[D];
       series(x, j, j, g);
@@ -170,6 +172,7 @@ class LaneGeometry {
   template <class T>
   SLOWSDE_HD void at(const T* x, LanePoint<T, D>& p) const {
     T H[D][D];
+    SLOWSDE_UNROLL(8)
     for (int j = 0; j < D; ++j) {
       Taylor<T, 2> g[D];
       series(x, j, j, g);
