@@ -318,13 +318,13 @@ IterateEnsemble device_ensemble(const IterateRun& run) {
 }
 
 /// The observables and Φ as the device forms them; nothing where it does not.
-std::optional<IterateReduction> device_reduction(const EnsemblePlan& plan) {
+std::optional<IterateReduction> device_reduction(const EnsemblePlan& plan, bool project) {
   IterateReduction reduction;
   for (const std::string& name : plan.run.observables) {
     reduction.observables.emplace_back();
     if (!read_lane_observable(name, reduction.observables.back())) return std::nullopt;
   }
-  reduction.project = plan.run.project;
+  reduction.project = project;
   reduction.bound = divergence_bound(plan);
   reduction.samples = static_cast<std::uint64_t>(plan.run.samples);
   if (!plan.problem->kernels()->reduces(reduction)) return std::nullopt;
@@ -357,6 +357,8 @@ void take_reduced(EnsembleSeries& series, ReducedEnsemble reduced, int replicas)
   series.cells = std::move(reduced.cells);
   series.distance = std::move(reduced.distance);
   series.samples = std::move(reduced.samples);
+  series.path_distance = reduced.path_distance;
+  series.unconverged = reduced.unconverged;
   series.replicas.clear();
   for (const std::uint64_t diverged : reduced.diverged)
     series.replicas.push_back(static_cast<std::uint64_t>(replicas) - diverged);
@@ -379,7 +381,7 @@ EnsembleSeries run_iterates(const EnsemblePlan& plan, const AlgorithmConfig& con
              plan.problem->simulate(run, batch * static_cast<std::uint64_t>(width), record);
              return DistanceToManifold{};
            });
-  } else if (const auto reduction = device_reduction(plan)) {
+  } else if (const auto reduction = device_reduction(plan, plan.run.project)) {
     const double per_replica = work * width * static_cast<double>(batches) / plan.run.replicas;
     take_reduced(
         series,
@@ -427,19 +429,29 @@ EnsembleSeries run_model(const EnsemblePlan& plan, const ModelConfig& model, con
   const int replicas = run.deterministic ? 1 : model.replicas;
   const auto batches = static_cast<std::size_t>((replicas + run.width - 1) / run.width);
   const double work = model_work(model, times, *plan.problem) * run.width;
-  if (context.backend == Backend::cuda && run.conventional)
-    if (const auto reduction = device_reduction(plan)) {
+  const bool project = plan.run.project && run.project;
+  if (context.backend == Backend::cuda && (run.conventional || run.slow))
+    if (const auto reduction = device_reduction(plan, project)) {
+      const EnsembleKernels& kernels = *plan.problem->kernels();
+      const auto trajectories = static_cast<std::uint64_t>(replicas);
       const double per_replica = work * static_cast<double>(batches) / replicas;
-      auto reduced = plan.problem->kernels()->reduce(
-          *run.conventional, static_cast<std::uint64_t>(replicas), *reduction,
-          [&](std::uint64_t done) { context.progress.add(per_replica * static_cast<double>(done)); });
+      const auto progress = [&](std::uint64_t done) {
+        context.progress.add(per_replica * static_cast<double>(done));
+      };
+      std::optional<ReducedEnsemble> reduced;
+      if (run.conventional) {
+        reduced = kernels.reduce(*run.conventional, trajectories, *reduction, progress);
+      } else {
+        const PointReport at = plan.problem->report(run.slow->start);
+        if (runs_in_lanes(*run.slow)) check_moment(*run.slow, at.lambda_max);
+        reduced = kernels.reduce(*run.slow, at.rank, trajectories, *reduction, progress);
+      }
       if (reduced) {
         take_reduced(series, std::move(*reduced), replicas);
         return series;
       }
     }
-  reduce(series, plan, context, threads, batches, run.width, replicas, work, plan.run.project && run.project,
-         run.simulate);
+  reduce(series, plan, context, threads, batches, run.width, replicas, work, project, run.simulate);
   return series;
 }
 
@@ -759,7 +771,7 @@ double measured_seconds(EnsemblePlan& plan, const RunContext& context) {
 /// What a GPU takes, and where the moments are formed.
 void add_device_estimate(const EnsemblePlan& plan, const RunContext& context, Estimate& estimate) {
   const EnsembleKernels& kernels = *plan.problem->kernels();
-  const bool on_device = device_reduction(plan).has_value();
+  const bool on_device = device_reduction(plan, plan.run.project).has_value();
   double device_bytes = 0;
   for (const AlgorithmConfig& config : plan.iterates) {
     const auto points = record_points(config.algorithm, plan.run.times, config.slow_time_per_step);
@@ -774,10 +786,13 @@ void add_device_estimate(const EnsemblePlan& plan, const RunContext& context, Es
     if (!on_device) estimate.bytes = std::max(estimate.bytes, 256e6);
   }
   estimate.notes.push_back("device memory: about " + short_number(1e-6 * device_bytes) + " MB");
-  estimate.notes.push_back(
-      on_device
-          ? "iterates and conventional SDEs run on the device, with their moments; slow models on the CPU"
-          : "iterates run on the device; Phi, moments and models on the CPU");
+  const std::string slow = "those slow SDEs that a thread can hold run on the device";
+  if (on_device)
+    estimate.notes.push_back("iterates, conventional SDEs and " + slow + ", with their moments");
+  else if (device_reduction(plan, false))
+    estimate.notes.push_back("iterates and " + slow + "; Phi and the iterates' moments on the CPU");
+  else
+    estimate.notes.push_back("iterates run on the device; Phi, moments and models on the CPU");
 }
 
 }  // namespace

@@ -159,8 +159,10 @@ ModelRun prepare_model(const ModelConfig& model, const ExperimentProblem& proble
   run.deterministic = problem.deterministic(slow);
   // A slow model lives on Γ; without retraction it is read off where it is.
   run.project = false;
-  run.simulate = [&problem, slow](std::size_t batch, const RecordStates& record) {
-    return problem.slow_trajectory(slow, batch, record);
+  run.width = problem.slow_width(slow);
+  if (!run.deterministic) run.slow = slow;
+  run.simulate = [&problem, slow, width = run.width](std::size_t batch, const RecordStates& record) {
+    return problem.slow_trajectories(slow, batch * static_cast<std::size_t>(width), record);
   };
   return run;
 }
@@ -168,10 +170,13 @@ ModelRun prepare_model(const ModelConfig& model, const ExperimentProblem& proble
 double model_work(const ModelConfig& model, const std::vector<double>& times,
                   const ExperimentProblem& problem) {
   const double T = times.empty() ? 0 : times.back();
-  // One slow step costs about as much as some hundred worker-steps: eigenpairs and a third derivative.
+  // One slow step costs about as much as some hundred worker-steps: eigenpairs and a third derivative; side
+  // by side about a tenth of that.
   const double copies =
       model.theory == "conventional-sde" && model.conventional.local ? model.conventional.round.workers : 1;
-  const double cost = model.theory == "conventional-sde" ? copies : 100;
+  const double cost = model.theory == "conventional-sde"   ? copies
+                      : problem.slow_width(model.slow) > 1 ? 10
+                                                           : 100;
   return std::max(1.0, T * model.steps_per_slow_time * cost * problem.dim());
 }
 

@@ -45,7 +45,9 @@ struct ModelRun {
   bool deterministic = false;
   bool project = true;  ///< whether Φ is to be applied to what is recorded
   int width = 1;
-  std::optional<ConventionalRun> conventional;  ///< what a GPU may run in place of simulate
+  // What a GPU may run in place of simulate.
+  std::optional<ConventionalRun> conventional;
+  std::optional<SlowRun> slow;
   std::function<DistanceToManifold(std::size_t batch, const RecordStates& record)> simulate;
 };
 

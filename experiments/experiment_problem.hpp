@@ -13,7 +13,7 @@
 #include "slowsde/optim/local_sgd.hpp"
 #include "slowsde/sde/conventional_run.hpp"
 #include "slowsde/sde/second_moment.hpp"
-#include "slowsde/sde/slow_sde.hpp"
+#include "slowsde/sde/slow_run.hpp"
 
 namespace slowsde {
 
@@ -28,45 +28,6 @@ struct IterateRun {
   std::vector<double> start;
   bool single_precision = false;
   int width() const { return single_precision ? native_width<float> : native_width<double>; }
-};
-
-/// Schemes of the slow SDE; without tangential noise it is an ODE and the adaptive route takes over.
-enum class SlowScheme { euler_maruyama, platen_weak_2 };
-
-/// What kind of slow model it is.
-enum class SlowTheory {
-  slow_sde,          ///< geometry × second moment
-  label_noise_flow,  ///< the closed form for label noise, by a route that shares no code with the geometries
-  quasi_static,  ///< K copies of SGD's slow SDE for slow time α², then Φ of their mean, again and again
-};
-
-/// Which geometry computes the slow SDE.
-enum class GeometryRoute {
-  automatic,  ///< dense where the dimension is static, residual space otherwise
-  dense,
-  gram,  ///< residual space; least squares with label noise only
-};
-
-/// One series of a slow model.
-struct SlowRun {
-  std::shared_ptr<const SecondMoment> moment;
-  std::function<Round(double)> round;  ///< slow time → round
-  GradientNoise noise;
-  std::uint64_t seed = 1;
-  std::vector<double> start;
-  std::vector<double> times;     ///< slow times of the record points, not decreasing
-  double dt = 0.01;              ///< largest step; every interval is divided evenly
-  double tolerance = 1e-4;       ///< in residual space instead: error allowed in |ζ| per step
-  std::uint64_t refinement = 1;  ///< slow SDE: finer Brownian increments per step (BrownianPath)
-  /// Slow SDE: how many workers' noises drive it as one (MeanNoise). With the K of a quasi-static run of the
-  /// same seed and equal steps, its trajectories are coupled to those of that run.
-  int noise_workers = 1;
-  SlowScheme scheme = SlowScheme::euler_maruyama;
-  SlowTheory theory = SlowTheory::slow_sde;
-  GeometryRoute geometry = GeometryRoute::automatic;
-  double round_time = 0;  ///< α², quasi-static only
-  Retraction retraction = Retraction::newton;
-  SlowSdeVariant variant = SlowSdeVariant::full;
 };
 
 /// How far a computed point is from the manifold.
@@ -135,6 +96,16 @@ class ExperimentProblem {
   /// NaN where the problem has no residual space.
   virtual double feedback_ratio(const std::vector<double>& theta, const SecondMoment& moment,
                                 const Round& round) const = 0;
+
+  /// How many trajectories slow_trajectories() integrates side by side.
+  virtual int slow_width(const SlowRun&) const { return 1; }
+
+  /// The slow trajectories first … first + slow_width − 1, to rounding what slow_trajectory() gives one by
+  /// one. Returns the largest distance of them all.
+  virtual DistanceToManifold slow_trajectories(const SlowRun& run, std::uint64_t first,
+                                               const RecordStates& record) const {
+    return slow_trajectory(run, first, record);
+  }
 
   /// What runs the iterates on a GPU; null where there is nothing that does.
   const EnsembleKernels* kernels() const { return kernels_.get(); }

@@ -3,12 +3,17 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "slowsde/experiments/benchmark_window.hpp"
 #include "slowsde/experiments/benchmarks.hpp"
+#include "slowsde/experiments/config.hpp"
+#include "slowsde/experiments/problem_entry.hpp"
+#include "slowsde/experiments/registry.hpp"
+#include "slowsde/optim/second_moment_catalogue.hpp"
 #include "slowsde/sde/sde_ensemble.hpp"
 #include "slowsde/sde/valley_slow_sde.hpp"
 
@@ -56,10 +61,60 @@ std::vector<BenchmarkRow> w2(int threads) {
   return rows;
 }
 
+/// Steps of the slow SDE of a built-in problem, by packs or one trajectory after the other.
+class SlowSteps {
+ public:
+  SlowSteps(const Registry& registry, const std::string& name) {
+    ConfigTable table = ConfigTable::parse("", name);
+    problem_ = (*registry.problems.find(name))->make(table);
+    run_.moment = make_second_moment("psi");
+    run_.round = [](double) { return Round{.eta = 0.05, .local_steps = 20, .workers = 4, .local_batch = 2}; };
+    run_.noise = {.kind = NoiseKind::gaussian, .label_sigma = 0};
+    run_.start = problem_->start();
+    run_.times = {1.0};
+    run_.dt = 0.01;
+  }
+
+  double rate(bool packs) const {
+    const int trajectories = problem_->slow_width(run_);
+    const RecordStates nothing = [](int, int, const double*) {};
+    return window_rate(0.2, 100.0 * trajectories, [&] {
+      if (packs)
+        problem_->slow_trajectories(run_, 0, nothing);
+      else
+        for (int r = 0; r < trajectories; ++r)
+          problem_->slow_trajectory(run_, static_cast<std::uint64_t>(r), nothing);
+    });
+  }
+
+ private:
+  std::unique_ptr<ExperimentProblem> problem_;
+  SlowRun run_;
+};
+
+std::vector<BenchmarkRow> w5(int) {
+  const Registry registry = builtin_registry();
+  std::vector<BenchmarkRow> rows;
+  for (const std::string name : {"curved-valley", "sphere"}) {
+    const SlowSteps slow(registry, name);
+    double packs = 0, single = 0;
+    for (int k = 0; k < rounds; ++k) {
+      packs = std::max(packs, slow.rate(true));
+      single = std::max(single, slow.rate(false));
+    }
+    rows.push_back({"W5 packs, " + name, "f64", "slow steps", packs, 1,
+                    fmt::format("{:.1f} times one by one", packs / single)});
+    rows.push_back({"one by one, " + name, "f64", "slow steps", single, 1, ""});
+  }
+  return rows;
+}
+
 }  // namespace
 
 void add_sde_benchmarks(Registry& registry) {
   registry.benchmarks.add("w2", "Euler-Maruyama on a slow SDE of Local SGD, beside its normal draws", w2);
+  registry.benchmarks.add(
+      "w5", "slow SDEs of small problems on one thread, packs beside one trajectory at a time", w5);
 }
 
 }  // namespace slowsde

@@ -9,6 +9,7 @@
 #include <boost/numeric/odeint/stepper/generation.hpp>
 #include <boost/numeric/odeint/stepper/runge_kutta_dopri5.hpp>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -22,6 +23,7 @@
 #include "slowsde/sde/gradient_flow.hpp"
 #include "slowsde/sde/gram_geometry.hpp"
 #include "slowsde/sde/label_noise_flow.hpp"
+#include "slowsde/sde/lane_slow_sde.hpp"
 #include "slowsde/sde/quasi_static_qsr.hpp"
 #include "slowsde/sde/slow_sde.hpp"
 #include "slowsde/sde/steppers.hpp"
@@ -117,6 +119,22 @@ class SmallProblem final : public ProblemBase<P> {
     return {report.worst, report.converged};
   }
 
+  int slow_width(const SlowRun& run) const override {
+    return LaneManifoldProblem<P> && !deterministic(run) && runs_in_lanes(run) ? native_width<double> : 1;
+  }
+
+  DistanceToManifold slow_trajectories(const SlowRun& run, std::uint64_t first,
+                                       const RecordStates& record) const override {
+    if constexpr (LaneManifoldProblem<P> && DenseGeometry<P>::noise_dim() > 0) {
+      if (slow_width(run) > 1) {
+        if (run.scheme == SlowScheme::platen_weak_2)
+          return lane_trajectories(PlatenWeak2{}, run, first, record);
+        return lane_trajectories(EulerMaruyama{}, run, first, record);
+      }
+    }
+    return slow_trajectory(run, first, record);
+  }
+
   void conventional_trajectories(const ConventionalRun& run, std::uint64_t first_trajectory,
                                  const RecordStates& record) const override {
     if constexpr (GaussianNoiseProblem<P>)
@@ -166,8 +184,6 @@ class SmallProblem final : public ProblemBase<P> {
     return name == "trace" ? frame.lambda.sum() : frame.lambda_max();
   }
 
-  /// Steps of at most dt that end exactly on every record time; step k of the whole trajectory addresses the
-  /// noise.
   template <class Scheme>
   void sde_trajectory(Scheme scheme, const SlowRun& run, const SlowSde<P>& sde, const GradientFlow<P>& flow,
                       std::uint64_t trajectory, Vector& x, RetractionReport& report,
@@ -175,19 +191,52 @@ class SmallProblem final : public ProblemBase<P> {
     BrownianPath<double> path(run.seed, trajectory, sde.noise_dim(), run.noise_workers, run.refinement);
     MeanNoise<double> noise(path);
     Stepper<Scheme, SlowSde<P>> stepper(scheme, sde);
-    double t = 0;
-    std::uint64_t k = 0;
-    for (std::size_t p = 0; p < run.times.size(); ++p) {
-      const double span = run.times[p] - t;
-      const auto n = static_cast<std::uint64_t>(std::ceil(span / run.dt * (1 - 1e-12)));
-      stepper.restart(t, k);
-      for (const std::uint64_t end = k + n; k < end; ++k) {
-        stepper.do_step(sde, x.data(), k, span / static_cast<double>(n), noise);
+    int p = 0;
+    for (const OutputInterval& interval : slow_steps(run)) {
+      stepper.restart(interval.start, interval.first_step);
+      for (std::uint64_t k = interval.first_step; k < interval.first_step + interval.steps; ++k) {
+        stepper.do_step(sde, x.data(), k, interval.dt, noise);
         retract_to_manifold(flow, run.retraction, x.data(), report);
       }
-      t = run.times[p];
-      record(static_cast<int>(p), 1, x.data());
+      record(p++, 1, x.data());
     }
+  }
+
+  /// The same for a pack of trajectories.
+  template <class Scheme>
+  DistanceToManifold lane_trajectories(Scheme scheme, const SlowRun& run, std::uint64_t first,
+                                       const RecordStates& record) const {
+    using T = Pack<double>;
+    using Equation = LaneSlowSde<P, std::function<Round(double)>>;
+    constexpr std::size_t W = native_width<double>;
+    const auto start = flow_.geometry().frame(Eigen::Map<const Vector>(run.start.data()));
+    check_moment(run, start.lambda_max());
+    const Equation sde(LaneGeometry<P>(this->problem(), start.rank()), run.noise.label_sigma,
+                       run.moment->formula(), run.round, run.variant);
+    BrownianPath<T> path(run.seed, first, sde.noise_dim(), run.noise_workers, run.refinement);
+    MeanNoise<T> noise(path);
+    Stepper<Scheme, Equation, T> stepper(scheme, sde);
+    LaneRetractionReport<T> report;
+    T x[D];
+    for (int j = 0; j < D; ++j) x[j] = T(run.start[static_cast<std::size_t>(j)]);
+    std::vector<double> states(W * D);
+    int p = 0;
+    for (const OutputInterval& interval : slow_steps(run)) {
+      stepper.restart(interval.start, interval.first_step);
+      for (std::uint64_t k = interval.first_step; k < interval.first_step + interval.steps; ++k) {
+        stepper.do_step(sde, x, k, interval.dt, noise);
+        retract_lanes(sde.geometry(), run.retraction, manifold_residual, x, report);
+      }
+      for (std::size_t l = 0; l < W; ++l)
+        for (std::size_t j = 0; j < D; ++j) states[l * D + j] = x[j][static_cast<int>(l)];
+      record(p++, W, states.data());
+    }
+    DistanceToManifold worst;
+    for (int l = 0; l < native_width<double>; ++l) {
+      worst.distance = std::max(worst.distance, report.worst[l]);
+      worst.converged = worst.converged && report.unconverged[l] == 0;
+    }
+    return worst;
   }
 
   template <class Noise>

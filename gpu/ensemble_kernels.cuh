@@ -1,9 +1,9 @@
-// The kernels of ensembles of iterates and of the conventional SDE for problems that fit into registers;
-// group_kernels.cuh has those of larger ones. A thread is a worker of a replica: its
-// state and its random numbers stay in registers for all rounds between two outputs, the workers meet by
-// shuffles (K ≤ 32: several replicas to a warp) or in shared memory (one replica to a block, workers taking
-// turns where there are more than threads). Workers are added in the order of their numbers, so the bits are
-// those of the CPU's iterates.
+// The kernels of ensembles of iterates, of the conventional SDE and of slow SDEs (slow_kernels.cuh) for
+// problems that fit into registers; group_kernels.cuh has those of larger ones. For iterates and the
+// conventional SDE a thread is a worker of a replica: its state and its random numbers stay in registers for
+// all rounds between two outputs, the workers meet by shuffles (K ≤ 32: several replicas to a warp) or in
+// shared memory (one replica to a block, workers taking turns where there are more than threads). Workers are
+// added in the order of their numbers, so the bits are those of the CPU's iterates.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -25,6 +25,7 @@
 #include "slowsde/gpu/group_kernels.cuh"
 #include "slowsde/gpu/iterate_worker.hpp"
 #include "slowsde/gpu/reduce_states.cuh"
+#include "slowsde/gpu/slow_kernels.cuh"
 
 namespace slowsde {
 namespace detail {
@@ -289,6 +290,19 @@ class EnsembleKernelsOf final : public EnsembleKernels {
     return reduced;
   }
 
+  std::optional<ReducedEnsemble> reduce(const SlowRun& run, int rank, std::uint64_t trajectories,
+                                        const IterateReduction& reduction,
+                                        const std::function<void(std::uint64_t)>& progress) const override {
+    std::optional<ReducedEnsemble> reduced;
+    with_slow_trajectory<P>(run, [&]<class Trajectory>(std::type_identity<Trajectory>) {
+      detail::DeviceReducer reducer(run.times.size(), reduction.observables.size(), reduction.bound,
+                                    trajectories, reduction.samples);
+      reduced = detail::reduce_slow<Trajectory>(problem_, run, rank, trajectories, observer(reduction),
+                                                reducer, progress);
+    });
+    return reduced;
+  }
+
   double bytes(const IterateEnsemble& ensemble, std::uint64_t replicas) const override {
     const double scalar = ensemble.single_precision ? sizeof(float) : sizeof(double);
     const double buffers = ensemble.algorithm.momentum != 0 ? ensemble.algorithm.workers : 0;
@@ -324,6 +338,12 @@ class EnsembleKernelsOf final : public EnsembleKernels {
     throw std::invalid_argument("the kernels of this problem have no noise of that kind");
   }
 
+  detail::ProblemObserver<P> observer(const IterateReduction& reduction) const {
+    detail::ProblemObserver<P> result{problem_, samples_, reduction.project, {}};
+    std::copy(reduction.observables.begin(), reduction.observables.end(), result.observables);
+    return result;
+  }
+
   template <class Worker>
   ReducedEnsemble reduce_with(const typename Worker::Setup& setup, RoundTable table,
                               const std::vector<double>& start, std::uint64_t replicas,
@@ -333,12 +353,11 @@ class EnsembleKernelsOf final : public EnsembleKernels {
     detail::DeviceReducer reducer(table.rounds_at.size(), reduction.observables.size(), reduction.bound,
                                   replicas, reduction.samples);
     detail::IterateChunks<Worker> chunks(setup, std::move(table), start, reducer.chunk());
-    detail::ProblemObserver<P> observer{problem_, samples_, reduction.project, {}};
-    std::copy(reduction.observables.begin(), reduction.observables.end(), observer.observables);
+    const detail::ProblemObserver<P> seen = observer(reduction);
     for (std::uint64_t first = 0; first < replicas; first += reducer.chunk()) {
       reducer.begin_chunk(first);
       chunks.run(first, reducer.count(),
-                 [&](std::size_t p, const Real* states) { reducer.add(p, observer, states); });
+                 [&](std::size_t p, const Real* states) { reducer.add(p, seen, states); });
       if (progress) progress(reducer.count());
     }
     return reducer.finish(chunks.kernel_seconds());

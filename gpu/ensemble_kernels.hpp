@@ -1,6 +1,6 @@
-// Ensembles on a GPU, iterates and the conventional SDE, as the rest of the program sees them: no CUDA in
-// this header. The kernels of a problem are compiled where a .cu file says SLOWSDE_ENSEMBLE_KERNELS(Problem)
-// (ensemble_kernels.cuh).
+// Ensembles on a GPU, iterates, the conventional SDE and slow SDEs, as the rest of the program sees them: no
+// CUDA in this header. The kernels of a problem are compiled where a .cu file says
+// SLOWSDE_ENSEMBLE_KERNELS(Problem) (ensemble_kernels.cuh).
 #pragma once
 
 #include <cstdint>
@@ -13,6 +13,7 @@
 #include "slowsde/gpu/lane_observable.hpp"
 #include "slowsde/optim/local_sgd.hpp"
 #include "slowsde/sde/conventional_run.hpp"
+#include "slowsde/sde/slow_run.hpp"
 #include "slowsde/sde/statistics.hpp"
 
 namespace slowsde {
@@ -44,6 +45,8 @@ struct ReducedEnsemble {
   std::vector<std::uint64_t> diverged;  ///< (P)
   std::vector<double> samples;          ///< (M × samples), NaN where diverged or not there
   double kernel_seconds = 0;            ///< of the rounds alone
+  double path_distance = 0;             ///< slow SDEs: how far from Γ a step ended at most
+  std::uint64_t unconverged = 0;  ///< slow SDEs: trajectories of which a step was not brought back to Γ
 };
 
 /// The kernels of one problem. One object serves one thread at a time.
@@ -72,6 +75,13 @@ class EnsembleKernels {
   /// The same for trajectories of the conventional SDE, whose moments are then always formed on the device;
   /// nothing where no thread can hold one.
   virtual std::optional<ReducedEnsemble> reduce(const ConventionalRun& run, std::uint64_t trajectories,
+                                                const IterateReduction& reduction,
+                                                const std::function<void(std::uint64_t)>& progress) const = 0;
+
+  /// The same for trajectories of the slow SDE from a point of Γ, where ∇²L has this rank. Nothing where no
+  /// thread can hold one: a problem without tangential noise, a run that runs_in_lanes() denies, refined
+  /// increments.
+  virtual std::optional<ReducedEnsemble> reduce(const SlowRun& run, int rank, std::uint64_t trajectories,
                                                 const IterateReduction& reduction,
                                                 const std::function<void(std::uint64_t)>& progress) const = 0;
 

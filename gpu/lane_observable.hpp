@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "slowsde/problems/jet.hpp"
+#include "slowsde/problems/lane_loss.hpp"
 #include "slowsde/problems/pack_math.hpp"
 #include "slowsde/problems/problem.hpp"
 
@@ -41,34 +41,13 @@ constexpr bool has_lane_observable(const LaneObservable& observable) {
   return observable.kind != LaneObservable::Kind::trace || detail::ClosedTrace<P>;
 }
 
-/// L at a state; `samples` is n.
-template <Problem P, class T>
-SLOWSDE_HD T lane_loss(const P& problem, int samples, const T* theta) {
-  if constexpr (GeneralLoss<P>) {
-    return problem.loss(theta);
-  } else {
-    constexpr int C = P::outputs_count;
-    T f[C], y[C], sum(0.0);
-    for (int i = 0; i < samples; ++i) {
-      problem.outputs(theta, i, f);
-      problem.targets(i, y);
-      for (int c = 0; c < C; ++c) sum = sum + (f[c] - y[c]) * (f[c] - y[c]);
-    }
-    return sum * T(0.5 / samples);
-  }
-}
-
 /// |∇L| at a state.
 template <Problem P>
 SLOWSDE_HD double lane_gradient_norm(const P& problem, int samples, const detail::Lane* theta) {
   constexpr int d = static_dimension<P>();
-  using D = Dual<detail::Lane, d>;
-  D x[d];
-  for (int j = 0; j < d; ++j) x[j] = D::variable(theta[j], j);
-  const D value = lane_loss(problem, samples, x);
-  detail::Lane square(0.0);
-  for (int j = 0; j < d; ++j)
-    square = square + value.d[static_cast<std::size_t>(j)] * value.d[static_cast<std::size_t>(j)];
+  detail::Lane g[d], square(0.0);
+  lane_gradient(problem, samples, theta, g);
+  for (int j = 0; j < d; ++j) square = square + g[j] * g[j];
   return sqrt(square).v;
 }
 

@@ -67,6 +67,12 @@ struct LaneTrajectory {
 
   SLOWSDE_HD static void run(const Setup& setup, const OutputInterval& interval, std::uint64_t trajectory,
                              T* x) {
+    run(setup, interval, trajectory, x, [](T*) {});
+  }
+  /// The same with after_step(x) after each step.
+  template <class AfterStep>
+  SLOWSDE_HD static void run(const Setup& setup, const OutputInterval& interval, std::uint64_t trajectory,
+                             T* x, AfterStep after_step) {
     constexpr int size = 4 * D + 3 * D * (M > D ? M : D) + M + M * M;  // Platen's scheme needs most
     T workspace[size];
     LaneBrownian<Real, M> noise(setup.seed, trajectory);
@@ -74,6 +80,7 @@ struct LaneTrajectory {
       const TimeStep step{interval.first_step + h, interval.start + static_cast<double>(h) * interval.dt,
                           interval.dt};
       setup.scheme.do_step(setup.sde, x, step, noise, workspace);
+      after_step(x);
     }
   }
 };

@@ -4,8 +4,8 @@
 
 #include <cuda_runtime.h>
 
-#include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <vector>
 
@@ -31,6 +31,42 @@ __global__ void __launch_bounds__(trajectories_block)
   for (int j = 0; j < Trajectory::dim; ++j) x[j] = T(states[j * trajectories + r]);
   Trajectory::run(setup, interval, first + static_cast<std::uint64_t>(r), x);
   for (int j = 0; j < Trajectory::dim; ++j) states[j * trajectories + r] = x[j].v;
+}
+
+/// Integrates the reducer's trajectories from one start, chunk by chunk, and adds each output to it.
+/// launch(interval, first, n, states: (D × n)) launches the steps of an interval for the trajectories first …
+/// of the ensemble; progress(n) is called after each chunk. Returns what the launches took.
+template <class Real, int D, class Observer, class Launch>
+double integrate(DeviceReducer& reducer, const Observer& observer, const std::vector<double>& start,
+                 const std::vector<OutputInterval>& intervals, std::uint64_t trajectories, Launch launch,
+                 const std::function<void(std::uint64_t)>& progress) {
+  DeviceArray<double> from(start);
+  DeviceArray<Real> states(reducer.chunk() * D);
+  DeviceTimer timer;
+  for (std::uint64_t first = 0; first < trajectories; first += reducer.chunk()) {
+    reducer.begin_chunk(first);
+    const auto n = static_cast<std::int64_t>(reducer.count());
+    fill_states<Real>
+        <<<static_cast<unsigned>((n * D + reduction_block - 1) / reduction_block), reduction_block>>>(
+            from.data(), D, n, states.data());
+    check_launch("setting the starts");
+    for (std::size_t output = 0; output < intervals.size(); ++output) {
+      if (intervals[output].steps > 0) {
+        timer.start();
+        launch(intervals[output], first, n, states.data());
+        check_launch("launching an ensemble of trajectories");
+        timer.stop();
+      }
+      reducer.add(output, observer, states.data());
+    }
+    if (progress) progress(reducer.count());
+  }
+  return timer.seconds();
+}
+
+/// Blocks of a launch with a thread to each of n trajectories.
+inline unsigned trajectory_blocks(std::int64_t n) {
+  return static_cast<unsigned>((n + trajectories_block - 1) / trajectories_block);
 }
 
 /// The components of the states as they are.
@@ -63,31 +99,14 @@ ReducedEnsemble sde_moments_on_device(const Scheme& scheme, const S& sde, const 
   const typename Trajectory::Setup setup{scheme, sde, options.seed};
   detail::DeviceReducer reducer(intervals.size(), D, std::numeric_limits<double>::max(), options.trajectories,
                                 0);
-  DeviceArray<double> from(start);
-  DeviceArray<Real> states(reducer.chunk() * D);
-  DeviceTimer timer;
-  for (std::uint64_t first = 0; first < options.trajectories; first += reducer.chunk()) {
-    reducer.begin_chunk(first);
-    const auto n = static_cast<std::int64_t>(reducer.count());
-    const auto blocks = [](std::int64_t items, int per_block) {
-      return static_cast<unsigned>((items + per_block - 1) / per_block);
-    };
-    detail::fill_states<Real><<<blocks(n * D, detail::reduction_block), detail::reduction_block>>>(
-        from.data(), D, n, states.data());
-    check_launch("setting the starts");
-    for (std::size_t output = 0; output < intervals.size(); ++output) {
-      if (intervals[output].steps > 0) {
-        timer.start();
-        detail::run_trajectories<Trajectory>
-            <<<blocks(n, detail::trajectories_block), detail::trajectories_block>>>(
-                setup, intervals[output], options.first_trajectory + first, n, states.data());
-        check_launch("launching an ensemble of trajectories");
-        timer.stop();
-      }
-      reducer.add(output, detail::ComponentObserver<D>{}, states.data());
-    }
-  }
-  return reducer.finish(timer.seconds());
+  const double seconds = detail::integrate<Real, D>(
+      reducer, detail::ComponentObserver<D>{}, start, intervals, options.trajectories,
+      [&](const OutputInterval& interval, std::uint64_t first, std::int64_t n, Real* states) {
+        detail::run_trajectories<Trajectory><<<detail::trajectory_blocks(n), detail::trajectories_block>>>(
+            setup, interval, options.first_trajectory + first, n, states);
+      },
+      {});
+  return reducer.finish(seconds);
 }
 
 }  // namespace slowsde

@@ -4,7 +4,7 @@
 #include <sstream>
 #include <stdexcept>
 
-#include "slowsde/sde/psi.hpp"
+#include "slowsde/sde/moment_formula.hpp"
 
 namespace slowsde {
 
@@ -15,9 +15,7 @@ double FiniteStepMoment::coefficient(double lambda_i, double lambda_j, const Rou
     message << "no stationary second moment: eta*lambda < 2 is violated by " << std::max(a, b);
     throw std::domain_error(message.str());
   }
-  // 1 − ρ = a + b − ab, written without cancellation for a, b up to 2
-  const double gap = a * (1 - b / 2) + b * (1 - a / 2);
-  return round.eta * (1 + (round.workers - 1) * psi_finite_of_gap(gap, round.local_steps)) / gap;
+  return finite_step_coefficient(lambda_i, lambda_j, round);
 }
 
 }  // namespace slowsde

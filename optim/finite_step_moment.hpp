@@ -15,6 +15,7 @@ class FiniteStepMoment : public SecondMoment {
   std::string_view name() const override { return "finite-step"; }
   /// Throws std::domain_error when ηλ ≥ 2, where no stationary moment exists.
   double coefficient(double lambda_i, double lambda_j, const Round& round) const override;
+  MomentFormula formula() const override { return MomentFormula::finite_step; }
 };
 
 }  // namespace slowsde

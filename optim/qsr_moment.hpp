@@ -1,7 +1,7 @@
 // The second moment of Local SGD as η → 0 with η²H fixed, the scaling of the Quadratic Synchronization Rule.
 #pragma once
 
-#include "slowsde/sde/second_moment.hpp"
+#include "slowsde/sde/moment_formula.hpp"
 
 namespace slowsde {
 
@@ -10,8 +10,9 @@ class QsrMoment final : public SecondMoment {
  public:
   std::string_view name() const override { return "qsr"; }
   double coefficient(double lambda_i, double lambda_j, const Round& round) const override {
-    return round.workers / (lambda_i + lambda_j);
+    return qsr_coefficient(lambda_i, lambda_j, round);
   }
+  MomentFormula formula() const override { return MomentFormula::qsr; }
 };
 
 }  // namespace slowsde

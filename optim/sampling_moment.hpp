@@ -15,6 +15,7 @@ class SamplingMoment final : public FiniteStepMoment {
   /// w = 1 with replacement; (n − B_loc)/(n − 1) without, 0 for n = 1. Throws std::invalid_argument when n <
   /// 1 or when B_loc > n without replacement.
   double sampling_weight(const Round& round, int samples) const override;
+  MomentFormula formula() const override { return MomentFormula::other; }
 
  private:
   bool replacement_;

@@ -1,7 +1,7 @@
 // The second moment of SGD as η → 0.
 #pragma once
 
-#include "slowsde/sde/second_moment.hpp"
+#include "slowsde/sde/moment_formula.hpp"
 
 namespace slowsde {
 
@@ -10,8 +10,9 @@ class SgdMoment final : public SecondMoment {
  public:
   std::string_view name() const override { return "sgd"; }
   double coefficient(double lambda_i, double lambda_j, const Round&) const override {
-    return 1 / (lambda_i + lambda_j);
+    return sgd_coefficient(lambda_i, lambda_j);
   }
+  MomentFormula formula() const override { return MomentFormula::sgd; }
 };
 
 }  // namespace slowsde

@@ -240,6 +240,9 @@ SLOWSDE_HD SLOWSDE_INLINE T lookup(const double* table, const Index& index) {
 
 // Lanes of packs and of plain doubles alike, for code that is written for both.
 
+SLOWSDE_HD inline double select(bool m, double a, double b) { return m ? a : b; }
+SLOWSDE_HD inline bool any(bool m) { return m; }
+
 template <class T>
 inline constexpr int lane_count = 1;
 template <class Real, int W>

@@ -53,9 +53,6 @@ struct LaneReport {
 
 namespace detail {
 
-inline double select(bool m, double a, double b) { return m ? a : b; }
-inline bool any(bool m) { return m; }
-
 /// The embedded pair 5(4) of Dormand & Prince (1980): stages, weights, weights minus those of order 4.
 struct DormandPrince {
   static constexpr int stages = 7;

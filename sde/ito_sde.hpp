@@ -18,6 +18,9 @@
 //     template <class T> void drift(const T* x, double, T* out) const { out[0] = -(x[0] * x[0] * x[0]); }
 //   };
 //
+// An SDE whose drift and diffusion share their work may add `drift_and_diffusion(x, t, out, S)`, which writes
+// both.
+//
 // The members are templates over the scalar (double, a pack of trajectories) or take double only; an SDE that
 // takes packs runs as many trajectories at once.
 #pragma once

@@ -38,30 +38,30 @@ SLOWSDE_HD SLOWSDE_INLINE Pack<Real, W> psi(Pack<Real, W> x) {
 /// up to 2^62.
 ///
 /// With S_h = Σ_{k<h} (1 − ρ^k), u_h = 1 − ρ^h and w_h = 1 + ρ^h, doubling reads S_2h = w_h S_h + h u_h, u_2h
-/// = u_h w_h: sums and products of nonnegative numbers, so nothing cancels, for either sign of ρ.
-SLOWSDE_HD inline double psi_finite_of_gap(double delta, std::int64_t H) {
-  const double rho = 1 - delta;
-  double S = 0, u = delta, w = 2 - delta;  // at h = 1
+/// = u_h w_h: sums and products of nonnegative numbers, so nothing cancels, for either sign of ρ. T is double
+/// or a pack.
+template <class T>
+SLOWSDE_HD T psi_finite_of_gap(const T& delta, std::int64_t H) {
+  const T two(2.0), rho = T(1.0) - delta;
+  const auto positive = rho >= T(0.0);
+  T S(0.0), u = delta, w = two - delta;  // at h = 1
   int bit = 0;
   while (bit < 62 && (H >> (bit + 1)) != 0) ++bit;
   std::int64_t h = 1;
   for (--bit; bit >= 0; --bit) {
-    S = w * S + static_cast<double>(h) * u;
+    S = w * S + T(static_cast<double>(h)) * u;
     u = u * w;
-    w = 2 - u;
+    w = two - u;
     h *= 2;
     if (((H >> bit) & 1) == 0) continue;
-    S += u;
-    if (rho >= 0) {  // 1 − ρ^{h+1} = δ + ρ(1 − ρ^h)
-      u = delta + rho * u;
-      w = 2 - u;
-    } else {  // h is even: 1 + ρ^{h+1} = (1 + ρ) + |ρ|(1 − ρ^h)
-      w = (2 - delta) - rho * u;
-      u = 2 - w;
-    }
+    S = S + u;
+    // ρ ≥ 0: 1 − ρ^{h+1} = δ + ρ(1 − ρ^h). ρ < 0, h even: 1 + ρ^{h+1} = (1 + ρ) + |ρ|(1 − ρ^h)
+    const T same_sign = delta + rho * u, other_sign = (two - delta) - rho * u;
+    u = select(positive, same_sign, two - other_sign);
+    w = select(positive, two - same_sign, other_sign);
     ++h;
   }
-  return S / static_cast<double>(H);
+  return S / T(static_cast<double>(H));
 }
 
 /// ψ_H(ρ); see psi_finite_of_gap. ρ may be negative.

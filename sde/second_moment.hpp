@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "slowsde/problems/host_device.hpp"
+
 namespace slowsde {
 
 /// The round an algorithm is in, as the slow SDE sees it.
@@ -15,11 +17,18 @@ struct Round {
   int local_batch = 1;           ///< B_loc
   double momentum = 0;           ///< heavy-ball β
 
-  double global_batch() const { return static_cast<double>(workers) * local_batch; }  ///< B = K·B_loc
+  SLOWSDE_HD double global_batch() const {
+    return static_cast<double>(workers) * local_batch;
+  }  ///< B = K·B_loc
+
+  bool operator==(const Round&) const = default;
 
   /// Throws std::invalid_argument naming the violated inequality: η > 0, H ≥ 1, K ≥ 1, B_loc ≥ 1, 0 ≤ β < 1.
   void check() const;
 };
+
+/// Which of the formulas of moment_formula.hpp the coefficient of a model is.
+enum class MomentFormula { sgd, psi, qsr, finite_step, other };
 
 /// A model of Ā: the mean over a round of a worker's stationary second moment of displacement, divided by η,
 /// without its tangent–tangent block. In the eigenbasis (λ_i, v_i) of 𝓗 = ∇²L on Γ,
@@ -44,6 +53,10 @@ class SecondMoment {
   /// What multiplies Σ_∥ in the SDE's noise and in its Itô term −(1/2B)𝓗^†∇³L[Σ_∥]: 1, unless an algorithm
   /// discards part of its gradients' noise, as heavy ball does when it resets its buffers.
   virtual double diffusion_weight(const Round&) const { return 1; }
+
+  /// The formula of the model, for those who apply it elsewhere, lane by lane or on a GPU. A model that names
+  /// one has its coefficient, no sampling_weight and a diffusion_weight of 1.
+  virtual MomentFormula formula() const { return MomentFormula::other; }
 };
 
 }  // namespace slowsde

@@ -14,26 +14,9 @@
 #include "slowsde/sde/gradient_flow.hpp"
 #include "slowsde/sde/ito_sde.hpp"
 #include "slowsde/sde/second_moment.hpp"
+#include "slowsde/sde/slow_run.hpp"
 
 namespace slowsde {
-
-/// How a step of the slow SDE is brought back to Γ.
-enum class Retraction {
-  none,    ///< not at all: the Itô term alone keeps ζ near Γ, to the order of the scheme
-  newton,  ///< to a point of Γ along the normal space; differs from Φ at second order in the distance
-  phi,     ///< by Φ
-};
-
-/// The slow SDE, and theories that are wrong on purpose: they are simulated to be rejected. A retraction puts
-/// back what `no_ito` leaves out, so that one is wrong with Retraction::none only.
-enum class SlowSdeVariant {
-  full,
-  no_ito,          ///< wrong: without −(1/2B)𝓗^†∇³L[Σ_∥]
-  no_cross,        ///< wrong: without the tangent–normal block of Ā
-  cross_once,      ///< wrong: the tangent–normal pairs counted once instead of twice
-  drift_only,      ///< the drift toward flat minima without the diffusion and its Itô term
-  diffusion_only,  ///< the diffusion with its Itô term, without the drift toward flat minima
-};
 
 /// dζ = (1/√B) Σ_∥^{1/2} dW − (1/2B) 𝓗^†∇³L[Σ_∥] dt − ½ P_∥∇³L[Ā] dt  (Itô), on slow time t = Σ η²
 /// [L22; G23, Theorem 3.2; G24, Theorem 3.1]. Σ_∥ carries the model's diffusion_weight. `round(t)` is the

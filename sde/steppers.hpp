@@ -48,6 +48,17 @@ SLOWSDE_HD SLOWSDE_INLINE void diffusion(const S& sde, const T* x, double t, T* 
   if constexpr (S::noise != NoiseClass::none) sde.diffusion(x, t, B);
 }
 
+/// a(x, t) and S(x, t), from one evaluation where the SDE has one for both.
+template <class S, class T>
+SLOWSDE_HD SLOWSDE_INLINE void drift_and_diffusion(const S& sde, const T* x, double t, T* a, T* B) {
+  if constexpr (S::noise != NoiseClass::none && requires { sde.drift_and_diffusion(x, t, a, B); }) {
+    sde.drift_and_diffusion(x, t, a, B);
+  } else {
+    sde.drift(x, t, a);
+    diffusion(sde, x, t, B);
+  }
+}
+
 template <class S, class T, class Noise>
 SLOWSDE_HD SLOWSDE_INLINE void increments(const S&, Noise& noise, const TimeStep& step, T* dW) {
   if constexpr (S::noise != NoiseClass::none) noise.increments(step.k, step.dt, dW);
@@ -72,8 +83,7 @@ struct EulerMaruyama {
     T* a = workspace;
     T* B = a + d;
     T* dW = B + diffusion_size(sde);
-    sde.drift(x, step.t, a);
-    detail::diffusion(sde, x, step.t, B);
+    detail::drift_and_diffusion(sde, x, step.t, a, B);
     detail::increments(sde, noise, step, dW);
     const T dt(step.dt);
     for (int i = 0; i < d; ++i) x[i] = x[i] + a[i] * dt;
@@ -102,8 +112,7 @@ struct Heun {
     T* B = predicted + d;
     T* B_end = B + size;
     T* dW = B_end + size;
-    sde.drift(x, step.t, a);
-    detail::diffusion(sde, x, step.t, B);
+    detail::drift_and_diffusion(sde, x, step.t, a, B);
     detail::increments(sde, noise, step, dW);
     const T dt(step.dt), half(0.5);
     for (int i = 0; i < d; ++i) predicted[i] = x[i] + a[i] * dt;
@@ -192,8 +201,7 @@ struct PlatenWeak2 {
     const double root = std::sqrt(step.dt), t_end = step.t + step.dt;
     const T dt(step.dt), half(0.5), quarter(0.25), root_dt(root), quarter_inverse(0.25 / root), two(2.0);
 
-    sde.drift(x, step.t, a);
-    detail::diffusion(sde, x, step.t, B);
+    detail::drift_and_diffusion(sde, x, step.t, a, B);
     detail::increments(sde, noise, step, dW);
     for (int i = 0; i < d; ++i) stage[i] = x[i] + a[i] * dt;  // Ῡ
     detail::add_diffusion(sde, B, dW, stage);

@@ -15,6 +15,7 @@
 #include "slowsde/experiments/result.hpp"
 #include "slowsde/experiments/small_problem.hpp"
 #include "slowsde/optim/second_moment_catalogue.hpp"
+#include "slowsde/problems/circle.hpp"
 #include "slowsde/problems/two_valleys.hpp"
 #include "tests/support/tolerance.hpp"
 
@@ -88,6 +89,58 @@ TEST_CASE("the geometry that a configuration names is the one that computes the 
   CHECK(ends(GeometryRoute::automatic) == dense);
   slow.variant = SlowSdeVariant::no_cross;
   CHECK_THROWS_AS(ends(GeometryRoute::gram), std::invalid_argument);
+}
+
+TEST_CASE("slow trajectories side by side are those that run one by one, from any first one") {
+  const SmallProblem<Circle> circle(Circle{});
+  SlowRun slow;
+  slow.moment = make_second_moment("psi");
+  slow.round = [](double t) { return Round{.eta = t < 0.1 ? 0.05 : 0.02, .local_steps = 10, .workers = 4}; };
+  slow.noise = {.kind = NoiseKind::gaussian, .label_sigma = 0};
+  slow.start = {0.6, 0.8};
+  slow.times = {0, 0.1, 0.25};
+  const auto states = [&](std::uint64_t first, bool packs) {
+    std::vector<double> all;
+    const RecordStates record = [&](int, int count, const double* x) {
+      all.insert(all.end(), x, x + 2 * count);
+    };
+    const DistanceToManifold reached =
+        packs ? circle.slow_trajectories(slow, first, record) : circle.slow_trajectory(slow, first, record);
+    CHECK(reached.converged);
+    CHECK(reached.distance > 0);
+    return all;
+  };
+  const int width = circle.slow_width(slow);
+  REQUIRE(width == native_width<double>);
+  for (const SlowScheme scheme : {SlowScheme::euler_maruyama, SlowScheme::platen_weak_2}) {
+    slow.scheme = scheme;
+    const auto packs = states(16, true);
+    REQUIRE(packs.size() == static_cast<std::size_t>(3 * width * 2));
+    for (int l = 0; l < width; ++l) {
+      const auto one = states(16 + static_cast<std::uint64_t>(l), false);
+      for (int p = 0; p < 3; ++p)
+        for (int j = 0; j < 2; ++j)
+          CHECK(test::near(packs[static_cast<std::size_t>((p * width + l) * 2 + j)],
+                           one[static_cast<std::size_t>(p * 2 + j)], 1e-12));
+    }
+    CHECK(std::abs(packs[static_cast<std::size_t>(4 * width)] - states(24, false)[4]) > 1e-6);
+  }
+  // What lanes cannot say runs one by one.
+  const auto alone = [&](auto change) {
+    SlowRun other = slow;
+    change(other);
+    return circle.slow_width(other) == 1;
+  };
+  CHECK(alone([](SlowRun& run) { run.moment = make_second_moment("sampling"); }));
+  CHECK(alone([](SlowRun& run) { run.moment = make_second_moment("heavy-ball"); }));
+  CHECK(alone([](SlowRun& run) { run.retraction = Retraction::phi; }));
+  CHECK(alone([](SlowRun& run) { run.theory = SlowTheory::quasi_static; }));
+  CHECK(alone([](SlowRun& run) { run.variant = SlowSdeVariant::drift_only; }));  // an ODE
+  // A theory that does not hold at the start is refused as it is one by one.
+  slow.moment = make_second_moment("finite-step");
+  slow.round = [](double) { return Round{.eta = 1.5, .local_steps = 10, .workers = 4}; };
+  CHECK_THROWS_AS(states(0, true), std::domain_error);
+  CHECK_THROWS_AS(states(0, false), std::domain_error);
 }
 
 TEST_CASE("a theory is refused where it would silently describe another algorithm") {

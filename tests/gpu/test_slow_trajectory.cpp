@@ -1,0 +1,123 @@
+// The slow SDE as a GPU's threads integrate it, on the host, against the CPU's packs: equal bit for bit.
+#include "slowsde/gpu/slow_trajectory.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "slowsde/optim/finite_step_moment.hpp"
+#include "slowsde/optim/psi_moment.hpp"
+#include "slowsde/optim/sampling_moment.hpp"
+#include "slowsde/problems/circle.hpp"
+#include "slowsde/problems/curved_valley.hpp"
+#include "slowsde/problems/sphere.hpp"
+#include "slowsde/problems/valley.hpp"
+#include "tests/support/device_ensembles.hpp"
+#include "tests/support/slow_threads.hpp"
+
+using namespace slowsde;
+using slowsde::test::same_bits;
+using slowsde::test::slow_run_of;
+using Ended = slowsde::test::SlowThreads;
+
+namespace {
+
+constexpr std::size_t trajectories = 11;
+
+template <class P, class Scheme>
+Ended of_packs(const P& problem, Scheme scheme, const SlowRun& run) {
+  using T = Pack<double>;
+  using Equation = LaneSlowSde<P, std::function<Round(double)>>;
+  constexpr std::size_t d = P::dim, W = native_width<double>;
+  const Equation sde(LaneGeometry<P>(problem, 1), 0, run.moment->formula(), run.round, run.variant);
+  Ended ended;
+  ended.states.resize(run.times.size() * trajectories * d);
+  for (std::size_t first = 0; first < trajectories; first += W) {
+    BrownianPath<T> path(run.seed, first, sde.noise_dim());
+    Stepper<Scheme, Equation, T> stepper(scheme, sde);
+    LaneRetractionReport<T> report;
+    T x[d];
+    for (std::size_t j = 0; j < d; ++j) x[j] = T(run.start[j]);
+    std::size_t p = 0;
+    for (const OutputInterval& interval : slow_steps(run)) {
+      stepper.restart(interval.start, interval.first_step);
+      for (std::uint64_t k = interval.first_step; k < interval.first_step + interval.steps; ++k) {
+        stepper.do_step(sde, x, k, interval.dt, path);
+        retract_lanes(sde.geometry(), run.retraction, manifold_residual, x, report);
+      }
+      for (std::size_t l = 0; l < W && first + l < trajectories; ++l)
+        for (std::size_t j = 0; j < d; ++j)
+          ended.states[(p * trajectories + first + l) * d + j] = x[j][static_cast<int>(l)];
+      ++p;
+    }
+    for (std::size_t l = 0; l < W && first + l < trajectories; ++l) {
+      ended.worst = std::max(ended.worst, report.worst[static_cast<int>(l)]);
+      ended.unconverged += report.unconverged[static_cast<int>(l)];
+    }
+  }
+  return ended;
+}
+
+/// The same by the kernel's function; `shift` is another trajectory's noise.
+template <class P>
+Ended of_threads(const P& problem, const SlowRun& run, std::uint64_t shift = 0) {
+  return test::slow_threads(problem, run, trajectories, shift);
+}
+
+template <class P>
+void check(const P& problem, const std::shared_ptr<const SecondMoment>& moment,
+           const std::vector<double>& start) {
+  for (const Retraction retraction : {Retraction::newton, Retraction::none}) {
+    const SlowRun euler = slow_run_of(moment, start, SlowScheme::euler_maruyama, retraction),
+                  platen = slow_run_of(moment, start, SlowScheme::platen_weak_2, retraction);
+    const Ended a = of_packs(problem, EulerMaruyama{}, euler), b = of_threads(problem, euler);
+    CHECK(same_bits(a.states, b.states));
+    CHECK(a.worst == b.worst);
+    CHECK(a.worst > 0);
+    CHECK(a.unconverged == 0);
+    CHECK(b.unconverged == 0);
+    const Ended weak = of_threads(problem, platen);
+    CHECK(same_bits(of_packs(problem, PlatenWeak2{}, platen).states, weak.states));
+    CHECK(!same_bits(weak.states, b.states));
+    CHECK(!same_bits(of_threads(problem, euler, 1).states, b.states));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a thread's slow trajectory has the bits of a pack's lane") {
+  check(CurvedValley<>{}, std::make_shared<FiniteStepMoment>(), {0.5, 0.125});
+  check(Circle{}, std::make_shared<PsiMoment>(), {0.6, 0.8});
+  check(Sphere<3>{0.8}, std::make_shared<PsiMoment>(), {0, 0.6, 0.8});
+}
+
+TEST_CASE("a trajectory that leaves is not a number, and says nothing of its distance") {
+  SlowRun run = slow_run_of(std::make_shared<FiniteStepMoment>(), {0.5, 0.125}, SlowScheme::euler_maruyama);
+  run.round = [](double t) { return Round{t < 0.3 ? 0.05 : 1.9, 20, 4, 2}; };
+  const Ended ended = of_threads(CurvedValley<>{}, run);
+  CHECK(std::isfinite(ended.states[(2 * trajectories) * 2]));
+  CHECK(std::isnan(ended.states[(3 * trajectories) * 2]));
+  CHECK(std::isfinite(ended.worst));
+  CHECK_THROWS_AS(
+      check_moment(
+          slow_run_of(std::make_shared<FiniteStepMoment>(), {0.5, 0.125}, SlowScheme::euler_maruyama), 40),
+      std::domain_error);
+}
+
+TEST_CASE("what no thread can hold stays on the CPU") {
+  const auto held = []<class P>(const P&, const SlowRun& run) {
+    return with_slow_trajectory<P>(run, []<class Trajectory>(std::type_identity<Trajectory>) {});
+  };
+  SlowRun run = slow_run_of(std::make_shared<PsiMoment>(), {1, 0}, SlowScheme::euler_maruyama);
+  CHECK(held(Circle{}, run));
+  CHECK(!held(Valley{}, run));  // an ODE
+  run.refinement = 2;
+  CHECK(!held(Circle{}, run));
+  run.refinement = 1;
+  run.retraction = Retraction::phi;
+  CHECK(!held(Circle{}, run));
+  CHECK(!held(Circle{}, slow_run_of(std::make_shared<SamplingMoment>(), {1, 0}, SlowScheme::euler_maruyama)));
+}
