@@ -355,6 +355,11 @@ class GroupKernels final : public EnsembleKernels {
     return std::nullopt;
   }
 
+  std::optional<ReducedEnsemble> reduce(const SlowRun&, int, std::uint64_t, const IterateReduction&,
+                                        const std::function<void(std::uint64_t)>&) const override {
+    return std::nullopt;
+  }
+
   double bytes(const IterateEnsemble& ensemble, std::uint64_t replicas) const override {
     double sum = static_cast<double>(round_table(ensemble.algorithm, ensemble.points).bytes());
     with_precision(ensemble, [&]<class Real>(Real) {
