@@ -50,10 +50,13 @@ of = "SGD"
 theory = "conventional-sde"
 )";
 
-const std::string sweep =
-    "kind = \"sweep\"\n[sweep]\nexperiment = \"ensemble\"\n[[sweep.over]]\nkey = \"iterates.0.lr\"\n"
-    "name = \"lr\"\nvalues = [0.1, 0.05]\n" +
-    ensemble;
+const std::string sweep = "kind = \"sweep\"\n" + ensemble + R"([sweep]
+experiment = "ensemble"
+[[sweep.over]]
+key = "iterates.0.lr"
+name = "lr"
+values = [0.1, 0.05]
+)";
 
 const std::string training = R"(kind = "train"
 data = { name = "gaussian-mixture", classes = 3, dim = 6, separation = 4.0, train = 120, test = 60 }
