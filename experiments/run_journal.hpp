@@ -1,6 +1,7 @@
 // The finished pieces of a run that may be stopped: what was done before a kill is not done again.
 #pragma once
 
+#include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <map>
