@@ -2,12 +2,14 @@
 // derivative, by jets over its gradient.
 #pragma once
 
-#include <Eigen/Dense>
+#include <Eigen/Core>
+#include <cmath>
 #include <vector>
 
 #include "slowsde/problems/gradient.hpp"
 #include "slowsde/problems/jet.hpp"
 #include "slowsde/problems/problem.hpp"
+#include "slowsde/problems/symmetric_eigen.hpp"
 
 namespace slowsde {
 namespace detail {
@@ -57,13 +59,14 @@ Eigen::VectorXd third_contraction(const P& problem, const Eigen::VectorXd& theta
 template <Problem P>
 Eigen::VectorXd third_contraction_of_matrix(const P& problem, const Eigen::VectorXd& theta,
                                             const Eigen::MatrixXd& M) {
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(M);
-  const double least = 1e-16 * eigen.eigenvalues().cwiseAbs().maxCoeff();
+  Eigen::VectorXd mu(M.rows());
+  Eigen::MatrixXd V(M.rows(), M.cols());
+  symmetric_eigen(static_cast<int>(M.rows()), M.data(), mu.data(), V.data());
+  const double least = 1e-16 * mu.cwiseAbs().maxCoeff();
   Eigen::VectorXd result = Eigen::VectorXd::Zero(theta.size());
   for (Eigen::Index k = 0; k < theta.size(); ++k)
-    if (std::abs(eigen.eigenvalues()[k]) > least)
-      result += eigen.eigenvalues()[k] *
-                third_contraction(problem, theta, Eigen::VectorXd(eigen.eigenvectors().col(k)));
+    if (std::abs(mu[k]) > least)
+      result += mu[k] * third_contraction(problem, theta, Eigen::VectorXd(V.col(k)));
   return result;
 }
 

@@ -15,6 +15,7 @@
 
 #include "slowsde/problems/derivatives.hpp"
 #include "slowsde/problems/requirement.hpp"
+#include "slowsde/problems/symmetric_eigen.hpp"
 #include "slowsde/sde/second_moment.hpp"
 
 namespace slowsde {
@@ -269,9 +270,11 @@ class DenseGeometry {
     if constexpr (D == Eigen::Dynamic) {
       if (!a.has_cross) {  // one sweep per eigenvector of the normal block
         const int r = p.rank();
-        const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(a.A.bottomRightCorner(r, r));
-        return -0.5 *
-               p.project(contract_factor(p, p.V.rightCols(r) * eigen.eigenvectors(), eigen.eigenvalues()));
+        const Eigen::MatrixXd normal = a.A.bottomRightCorner(r, r);
+        Eigen::VectorXd weights(r);
+        Eigen::MatrixXd directions(r, r);
+        symmetric_eigen(r, normal.data(), weights.data(), directions.data());
+        return -0.5 * p.project(contract_factor(p, p.V.rightCols(r) * directions, weights));
       }
     }
     return -0.5 * p.project(third_contraction(p, matrix(p, a)));
@@ -336,11 +339,12 @@ class DenseGeometry {
   }
 
   void split(const Vector& x, const Matrix& H, Frame& result) const {
-    const Eigen::SelfAdjointEigenSolver<Matrix> eigen(0.5 * (H + H.transpose()));
-    result.x = x;
-    result.lambda = eigen.eigenvalues();
-    result.V = eigen.eigenvectors();
     const int d = dim();
+    const Matrix symmetric = 0.5 * (H + H.transpose());
+    result.x = x;
+    result.lambda.resize(d);
+    result.V.resize(d, d);
+    symmetric_eigen(d, symmetric.data(), result.lambda.data(), result.V.data());
     if (options_.rank >= 0) {
       result.tangent = d - options_.rank;
     } else {
