@@ -8,9 +8,11 @@
 #include <functional>
 #include <limits>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "slowsde/experiments/claim_measurements.hpp"
+#include "slowsde/optim/round_moments.hpp"
 #include "slowsde/problems/least_squares_model.hpp"
 #include "slowsde/sde/manifold_flow.hpp"
 #include "slowsde/sde/residual_flow.hpp"
@@ -81,23 +83,49 @@ ReplicaTable observe_phi(const P& problem, const LeastSquaresModel& model, const
   return table;
 }
 
-/// observe(const VectorXd& ζ) along the slow flow at increasing slow times > 0; NaN at all of them where the
-/// flow does not get to the end, the start is not on Γ, or the moment is not stationary.
+/// observe(const VectorXd& ζ) along the flow of a drift at increasing slow times > 0; NaN at all of them
+/// where the flow does not get to the end, the start is not on Γ, or the moment is not stationary.
 template <class Observe>
-std::vector<double> along_slow_flow(const LeastSquaresModel& model, const Eigen::VectorXd& start,
-                                    const SecondMoment& moment, double sigma, const Round& round,
-                                    std::vector<double> times, const ManifoldFlowOptions& options,
-                                    Observe observe) {
+std::vector<double> along_flow(const LeastSquaresModel& model, const Eigen::VectorXd& start,
+                               const std::function<SlowDrift(GramGeometry&, double)>& drift,
+                               std::vector<double> times, const ManifoldFlowOptions& options,
+                               Observe observe) {
   std::vector<double> values(times.size(), std::numeric_limits<double>::quiet_NaN());
   times.insert(times.begin(), 0);
   try {
-    const auto flow = manifold_flow(
-        model, start, moment, sigma, [&](double) { return round; }, times, options);
+    const auto flow = manifold_flow(model, start, drift, times, options);
     if (!flow.converged) return values;
     for (std::size_t k = 0; k < values.size(); ++k) values[k] = observe(flow.records[k + 1].point);
   } catch (const std::logic_error&) {  // of the flow's or the moment's own checks: no prediction
   }
   return values;
+}
+
+/// The same of a model of the second moment.
+template <class Observe>
+std::vector<double> along_slow_flow(const LeastSquaresModel& model, const Eigen::VectorXd& start,
+                                    const SecondMoment& moment, double sigma, const Round& round,
+                                    std::vector<double> times, const ManifoldFlowOptions& options,
+                                    Observe observe) {
+  return along_flow(
+      model, start, [&](GramGeometry& geometry, double) { return geometry.slow_drift(moment, round, sigma); },
+      std::move(times), options, observe);
+}
+
+/// The same of the workers' moments step by step: with sampling and H > 1 a model feeds the noise of all
+/// steps of a round with their mean, this with each step's own.
+template <class Observe>
+std::vector<double> along_round_moments(const LeastSquaresModel& model, const Eigen::VectorXd& start,
+                                        const FiniteStepMoment& moment, double sigma, const Round& round,
+                                        std::vector<double> times, const ManifoldFlowOptions& options,
+                                        Observe observe) {
+  const auto drift = [&](GramGeometry& geometry, double) {
+    const RoundMoments moments = round_moments(geometry, moment, round, sigma, {});
+    SlowDrift result{.value = Eigen::VectorXd::Zero(start.size()), .converged = moments.converged};
+    if (moments.converged) result.value = geometry.drift_of(moments.mean_own / round.eta);
+    return result;
+  };
+  return along_flow(model, start, drift, std::move(times), options, observe);
 }
 
 }  // namespace slowsde

@@ -199,8 +199,6 @@ SlowDrift GramGeometry::slow_drift(const SecondMoment& moment, const Round& roun
   round.check();
   require(sigma >= 0, "sigma >= 0", sigma);
   SlowDrift drift;
-  const double n = model_.samples();
-  const auto U = U_.rightCols(rank_);
   Eigen::MatrixXd S;
   try {
     S = second_moment(moment, round, sigma, drift);
@@ -211,13 +209,25 @@ SlowDrift GramGeometry::slow_drift(const SecondMoment& moment, const Round& roun
     drift.value.setZero(theta_.size());
     return drift;
   }
+  drift.value = drift_of_residuals(S);
+  return drift;
+}
+
+Eigen::VectorXd GramGeometry::drift_of(const Eigen::MatrixXd& A) const {
+  // The eigenvectors of 𝓗 are the columns of Jᵀ U (nΛ)^{-1/2}.
+  const Eigen::VectorXd scale = (model_.samples() * lambda_.tail(rank_).array()).rsqrt();
+  return drift_of_residuals(scale.asDiagonal() * A * scale.asDiagonal());
+}
+
+Eigen::VectorXd GramGeometry::drift_of_residuals(const Eigen::MatrixXd& S) const {
+  const double n = model_.samples();
+  const auto U = U_.rightCols(rank_);
   // Jᵀ S (nG) = Jᵀ (U S nΛ Uᵀ)
   const Eigen::MatrixXd middle = U * (S * (n * lambda_.tail(rank_)).asDiagonal()) * U.transpose();
   const Eigen::MatrixXd directions = J_.transpose() * middle;
   Eigen::VectorXd contraction;
   model_.curvature_contraction(theta_, directions, contraction);
-  drift.value = tangent(contraction) / -n;
-  return drift;
+  return tangent(contraction) / -n;
 }
 
 }  // namespace slowsde

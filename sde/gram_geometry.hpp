@@ -88,7 +88,12 @@ class GramGeometry {
   /// throws.
   SlowDrift slow_drift(const SecondMoment& moment, const Round& round, double sigma);
 
+  /// The drift −½ P_∥ ∇³L[Ā]: (d), of a second moment Ā (rank × rank) in the basis of `eigenvalues`.
+  Eigen::VectorXd drift_of(const Eigen::MatrixXd& A) const;
+
  private:
+  /// Of Ā = Jᵀ U S Uᵀ J.
+  Eigen::VectorXd drift_of_residuals(const Eigen::MatrixXd& S) const;
   Eigen::MatrixXd second_moment(const SecondMoment& moment, const Round& round, double sigma,
                                 SlowDrift& drift);
 

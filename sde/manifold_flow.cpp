@@ -38,6 +38,15 @@ ManifoldFlowResult manifold_flow(const LeastSquaresModel& model, const Eigen::Ve
                                  const SecondMoment& moment, double sigma,
                                  const std::function<Round(double)>& round, const std::vector<double>& times,
                                  const ManifoldFlowOptions& options) {
+  return manifold_flow(
+      model, start,
+      [&](GramGeometry& geometry, double t) { return geometry.slow_drift(moment, round(t), sigma); }, times,
+      options);
+}
+
+ManifoldFlowResult manifold_flow(const LeastSquaresModel& model, const Eigen::VectorXd& start,
+                                 const std::function<SlowDrift(GramGeometry&, double)>& slow_drift,
+                                 const std::vector<double>& times, const ManifoldFlowOptions& options) {
   options.check();
   require(!times.empty(), "times.size() >= 1", times.size());
   for (std::size_t k = 1; k < times.size(); ++k) {
@@ -51,7 +60,7 @@ ManifoldFlowResult manifold_flow(const LeastSquaresModel& model, const Eigen::Ve
   const auto drift = [&](double t, const Eigen::VectorXd& point) {
     ++result.drifts;
     geometry.move_to(point);
-    SlowDrift value = geometry.slow_drift(moment, round(t), sigma);
+    SlowDrift value = slow_drift(geometry, t);
     if (!value.converged) result.reason = "the iterates have no stationary second moment";
     return value.value;
   };

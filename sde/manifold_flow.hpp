@@ -55,4 +55,9 @@ ManifoldFlowResult manifold_flow(const LeastSquaresModel& model, const Eigen::Ve
                                  const std::function<Round(double)>& round, const std::vector<double>& times,
                                  const ManifoldFlowOptions& options = {});
 
+/// The same with another drift, drift(geometry at ζ, t): of a theory that is not a model of coefficients.
+ManifoldFlowResult manifold_flow(const LeastSquaresModel& model, const Eigen::VectorXd& start,
+                                 const std::function<SlowDrift(GramGeometry&, double)>& drift,
+                                 const std::vector<double>& times, const ManifoldFlowOptions& options = {});
+
 }  // namespace slowsde
