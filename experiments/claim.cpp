@@ -7,6 +7,7 @@
 #include <boost/math/distributions/students_t.hpp>
 #include <boost/math/special_functions/erf.hpp>
 #include <limits>
+#include <stdexcept>
 
 namespace slowsde {
 namespace {
@@ -52,10 +53,33 @@ Measured extrapolate(Measured at_h, Measured at_half, Measured at_quarter) {
   return (1.0 / 3) * (8 * at_quarter - 6 * at_half + at_h);
 }
 
+Measured exponent(const std::vector<double>& h, const std::vector<Measured>& error) {
+  double mean = 0, squares = 0;
+  for (const double level : h) mean += std::log(level) / static_cast<double>(h.size());
+  for (const double level : h) squares += std::pow(std::log(level) - mean, 2);
+  const double sign = !error.empty() && error[0].mean < 0 ? -1 : 1;
+  Measured slope = Measured::exact(0);
+  for (std::size_t l = 0; l < h.size(); ++l) {
+    const double size = sign * error[l].mean;  // its logarithm is NaN where the sign changes
+    slope = slope +
+            ((std::log(h[l]) - mean) / squares) * Measured{std::log(size), error[l].se / size, error[l].n};
+  }
+  return slope;
+}
+
 std::string_view verdict_name(Verdict verdict) {
   return verdict == Verdict::confirmed ? "confirmed"
          : verdict == Verdict::refuted ? "refuted"
                                        : "inconclusive";
+}
+
+void require_risk(std::string_view claim, const Comparison& c) {
+  const auto require = [&](bool holds, const char* what) {
+    if (!holds) throw std::logic_error(fmt::format("claim '{}', '{}': {}", claim, c.quantity, what));
+  };
+  require(c.effect > 0 || std::isnan(c.effect), "the effect has to be positive");
+  require(c.least_n > 0 || c.measured.n == 0, "a measurement needs a least number of replicas");
+  require(c.rivals.size() >= 2, "at least two wrong theories have to be told apart");
 }
 
 double distance_in_errors(const Measured& a, const Measured& b) {
@@ -91,9 +115,14 @@ Judgement judge(const Comparison& c, double critical) {
     result.reason = fmt::format("SE {:.2g} exceeds a fifth of the effect {:.2g}", se, c.effect);
   else if (equivalence && !(difference + half <= c.margin))
     result.reason = fmt::format("the interval reaches beyond ±{:.3g}", c.margin);
-  for (std::size_t r = 0; r < c.rivals.size() && result.reason.empty(); ++r)
+  for (std::size_t r = 0; r < c.rivals.size() && result.reason.empty(); ++r) {
+    const auto& [name, predicted] = c.rivals[r];
+    const double away = std::abs(c.measured.mean - predicted.mean);
     if (!(result.rivals[r] >= rejection))
-      result.reason = fmt::format("'{}' is only {:.1f} SE away", c.rivals[r].name, result.rivals[r]);
+      result.reason = fmt::format("'{}' is only {:.1f} SE away", name, result.rivals[r]);
+    else if (equivalence && !(away - rejection * std::hypot(c.measured.se, predicted.se) >= c.margin))
+      result.reason = fmt::format("'{}' may lie within ±{:.3g}", name, c.margin);
+  }
   if (result.reason.empty()) result.verdict = Verdict::confirmed;
   return result;
 }

@@ -37,6 +37,9 @@ Measured extrapolate(Measured at_h, Measured at_half);
 /// Without the terms of first and second order, from values at h, h/2 and h/4.
 Measured extrapolate(Measured at_h, Measured at_half, Measured at_quarter);
 
+/// d ln|error|/d ln h by least squares over the levels; NaN where the error changes its sign between them.
+Measured exponent(const std::vector<double>& h, const std::vector<Measured>& error);
+
 /// A wrong theory and what it predicts of the same quantity.
 struct Rival {
   std::string name;
@@ -54,7 +57,7 @@ struct Comparison {
   /// 0: the two have to agree within the errors. Positive: an equivalence, the interval of the difference has
   /// to lie within ±margin, which is stated before anything is measured.
   double margin = 0;
-  std::uint64_t least_n = 0;  ///< replicas below which nothing is confirmed
+  std::uint64_t least_n = 0;  ///< replicas below which nothing is confirmed; 0 where nothing is drawn
   std::vector<Rival> rivals{};
 };
 
@@ -67,6 +70,10 @@ std::string_view verdict_name(Verdict verdict);
 
 /// A wrong theory is rejected from this many standard errors on.
 inline constexpr double rejection = 5;
+
+/// Throws std::logic_error where a comparison could be confirmed without having been at risk: no effect, no
+/// least number of replicas for a measurement with an error, or fewer than two wrong theories.
+void require_risk(std::string_view claim, const Comparison& comparison);
 
 /// |a − b| in standard errors; infinite when the two differ without any error, NaN when a value is not
 /// finite.
@@ -81,8 +88,8 @@ struct Judgement {
 
 /// Refuted when |measured − predicted| > critical·SE (for an equivalence: when the interval of ± critical·SE
 /// about the difference lies outside ±margin) or when a number is not finite; otherwise inconclusive when
-/// n < least_n, SE > effect/5, a rival is nearer than `rejection`, or an equivalence's interval is not within
-/// ±margin; confirmed else.
+/// n < least_n, SE > effect/5, a rival is nearer than `rejection` (for an equivalence: than the margin and
+/// `rejection` errors), or an equivalence's interval is not within ±margin; confirmed else.
 Judgement judge(const Comparison& comparison, double critical);
 
 /// Two-sided Bonferroni: the z that `comparisons` right predictions all stay within with probability of at

@@ -120,7 +120,7 @@ std::vector<double> along_round_moments(const LeastSquaresModel& model, const Ei
                                         std::vector<double> times, const ManifoldFlowOptions& options,
                                         Observe observe) {
   const auto drift = [&](GramGeometry& geometry, double) {
-    const RoundMoments moments = round_moments(geometry, moment, round, sigma, {});
+    const RoundMoments moments = round_moments(geometry, moment, round, sigma, {}, {.tolerance = 1e-7});
     SlowDrift result{.value = Eigen::VectorXd::Zero(start.size()), .converged = moments.converged};
     if (moments.converged) result.value = geometry.drift_of(moments.mean_own / round.eta);
     return result;

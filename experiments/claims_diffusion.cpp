@@ -134,7 +134,7 @@ std::vector<Comparison> diffusion(ClaimRun& run) {
            .predicted = sphere(3, K),
            .effect = 1 - sphere(3, K).mean,
            .least_n = 9600,
-           .rivals = {{"no diffusion", Measured::exact(1)},
+           .rivals = {{"noise of size dt for √dt: no diffusion", Measured::exact(1)},
                       {"B_loc for B", sphere(3, 1)},
                       {"d for d − 1", sphere(4, K)},
                       // ζ leaves the sphere, |ζ|² = 1 + (d−1)t/B, and its direction turns the less.

@@ -136,6 +136,7 @@ std::vector<Comparison> label_noise(ClaimRun& run) {
            .measured = qsr - sgd,
            .predicted = Measured::exact(0),
            .effect = fall(closed_form(SgdMoment(), round, K * times)),
+           .margin = 0.02 * fall(closed_form(SgdMoment(), round, K * times)),
            .least_n = n,
            .rivals = {{"K − 1 times as fast", faster(K - 1)},
                       {"K + 1 times as fast", faster(K + 1)},
@@ -146,8 +147,8 @@ std::vector<Comparison> label_noise(ClaimRun& run) {
            .predicted = of_pairs,
            .effect = std::abs((of_pairs - closed_form(PsiMoment(), pairs, 1)).mean),
            .least_n = 3200,
-           .rivals = {{"H = 1", closed_form(finite_step_of(-1), pairs, 1)},
-                      {"H = 3", closed_form(finite_step_of(1), pairs, 1)},
+           .rivals = {{"H off by one: 1", closed_form(finite_step_of(-1), pairs, 1)},
+                      {"H off by one: 3", closed_form(finite_step_of(1), pairs, 1)},
                       {"ψ", closed_form(PsiMoment(), pairs, 1)},
                       {"K for K − 1", closed_form(finite_step_with_K(), pairs, 1)}}}};
 }

@@ -198,7 +198,8 @@ std::vector<Comparison> on_the_circle(ClaimRun& run) {
          .effect = 1 - passed,
          .least_n = 3200,
          .rivals = {{buffers == BufferPolicy::reset ? "1" : "what reset buffers let through",
-                     Measured::exact(buffers == BufferPolicy::reset ? 1 : passed)}}});
+                     Measured::exact(buffers == BufferPolicy::reset ? 1 : passed)},
+                    {"B_loc for B", Measured::exact(K * weight)}}});
   }
   return comparisons;
 }
@@ -215,19 +216,6 @@ Measured stationary_moment(ClaimRun& run, const Round& round, BufferPolicy buffe
       {.replicas = replicas, .seed = run.next_seed(), .threads = run.threads()}, 1,
       [](const Pack<double>* theta, Pack<double>* square) { *square = theta[1] * theta[1]; })[0];
   return (K * (1 - round.momentum) / round.eta) * squares;
-}
-
-/// d ln|error|/d ln h by least squares over the levels; NaN where an error has another sign than is expected.
-Measured exponent(const std::vector<double>& h, const std::vector<Measured>& error) {
-  double mean = 0, squares = 0;
-  for (const double level : h) mean += std::log(level) / static_cast<double>(h.size());
-  for (const double level : h) squares += std::pow(std::log(level) - mean, 2);
-  Measured slope = Measured::exact(0);
-  for (std::size_t l = 0; l < h.size(); ++l) {
-    const Measured& e = error[l];
-    slope = slope + ((std::log(h[l]) - mean) / squares) * Measured{std::log(e.mean), e.se / e.mean, e.n};
-  }
-  return slope;
 }
 
 Comparison order_of_substitution(ClaimRun& run, std::string quantity, BufferPolicy buffers,

@@ -242,6 +242,9 @@ std::vector<Comparison> two_valleys(ClaimRun& run) {
                                {"ψ(ηHλ) for ψ(2ηHλ)", ode(wrong_psi(0, 0.5))},
                                {"K for K − 1", ode(wrong_psi(1, 1))}};
   if (Samples > 1) rivals.push_back({"1/n dropped inside ψ", ode(wrong_psi(0, Samples))});
+  const std::vector<Rival> moving = {
+      {"the drift of Local SGD", moved},
+      {"the drift of Local SGD with half of H: ψ(ηHλ) for ψ(2ηHλ)", ode(wrong_psi(0, 0.5))}};
   const std::string setting = Samples > 1 ? ", n = 2, C = 1" : ", n = 1, C = 2";
   return {{.quantity = "change of E x by Local SGD, t = 4, K = 4, ηH = " +
                        std::string(Samples > 1 ? "0.48" : "0.24") + setting,
@@ -256,15 +259,17 @@ std::vector<Comparison> two_valleys(ClaimRun& run) {
            .measured = limit([](double) { return 1.0; }, 800),
            .predicted = ode(SgdMoment()),
            .effect = std::abs(moved.mean),
+           .margin = 0.1 * std::abs(moved.mean),
            .least_n = 800,
-           .rivals = {{"the drift of Local SGD", moved}}},
+           .rivals = moving},
           {.quantity = "change of E x under QSR, t = 4, K = 4, α² = 0.1" + setting,
            .prediction = "0: the trace is constant",
-           .measured = limit([&](double eta) { return alpha2 / (eta * eta); }, 400),
+           .measured = limit([&](double eta) { return alpha2 / (eta * eta); }, 1600),
            .predicted = ode(QsrMoment()),
            .effect = std::abs(moved.mean),
-           .least_n = 400,
-           .rivals = {{"the drift of Local SGD", moved}}}};
+           .margin = 0.1 * std::abs(moved.mean),
+           .least_n = 1600,
+           .rivals = moving}};
 }
 
 }  // namespace

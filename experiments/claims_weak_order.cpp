@@ -22,16 +22,6 @@ constexpr double t = 1, x0 = 0;
 /// What a theory says of E tr ∇²L in a round.
 using Theory = std::function<double(const Round& round)>;
 
-/// log₂|m|; its error by the delta method.
-Measured logarithm(const Measured& m) {
-  return {std::log2(std::abs(m.mean)), m.se / (std::abs(m.mean) * std::log(2.0)), m.n};
-}
-
-/// Half the difference of log₂|error| between a learning rate and a quarter of it: the mean slope.
-Measured order_of(const Measured& coarse, const Measured& fine) {
-  return 0.5 * (logarithm(coarse) - logarithm(fine));
-}
-
 struct Setting {
   FlatValley valley;
   double largest;                           ///< η
@@ -41,9 +31,11 @@ struct Setting {
 
 /// The orders of several theories of the same iterates.
 std::vector<Measured> orders(ClaimRun& run, const Setting& setting, const std::vector<Theory>& theories) {
-  std::vector<std::array<Measured, 2>> errors(theories.size());
+  std::vector<double> levels;
+  std::vector<std::vector<Measured>> errors(theories.size());
   for (std::size_t level = 0; level < 2; ++level) {
     const double eta = setting.largest * (level == 0 ? 1 : 0.25) * (run.full() ? 0.5 : 1);
+    levels.push_back(eta);
     const Round round{.eta = eta, .local_steps = std::llround(setting.steps(eta)), .workers = K};
     const Measured mean =
         mean_at_end_without_noise(setting.valley.problem(), local_sgd(round, t), {x0, 0}, t,
@@ -51,10 +43,10 @@ std::vector<Measured> orders(ClaimRun& run, const Setting& setting, const std::v
                                    .seed = run.next_seed(),
                                    .threads = run.threads()},
                                   [](const double* zeta) { return FlatValley::trace(zeta[0]); });
-    for (std::size_t m = 0; m < theories.size(); ++m) errors[m][level] = mean - theories[m](round);
+    for (std::size_t m = 0; m < theories.size(); ++m) errors[m].push_back(mean - theories[m](round));
   }
   std::vector<Measured> result;
-  for (const auto& [coarse, fine] : errors) result.push_back(order_of(coarse, fine));
+  for (const std::vector<Measured>& of_theory : errors) result.push_back(exponent(levels, of_theory));
   return result;
 }
 

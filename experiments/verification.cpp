@@ -79,6 +79,7 @@ Verification verify(const Registry& registry, Effort effort, const std::string& 
       throw std::logic_error(fmt::format("claim '{}' declares {} comparisons and returned {}", item.name,
                                          claim.comparisons, comparisons.size()));
     for (Comparison& comparison : comparisons) {
+      require_risk(item.name, comparison);
       Judgement judgement = judge(comparison, result.critical);
       judged.comparisons.push_back({std::move(comparison), std::move(judgement)});
     }
@@ -134,7 +135,7 @@ std::string verification_json(const Verification& v) {
   for (const JudgedClaim& claim : v.claims) {
     json.begin_object().member("name", claim.name).member("statement", claim.statement);
     json.member("source", claim.source).member("verdict", verdict_name(claim.verdict));
-    json.member("seconds", claim.seconds).key("comparisons").begin_array();
+    json.key("comparisons").begin_array();
     for (const auto& [c, judgement] : claim.comparisons) {
       json.begin_object().member("quantity", c.quantity).member("prediction_by", c.prediction);
       measured("measured", c.measured);
@@ -186,6 +187,8 @@ Result verification_result(const Verification& v) {
   column("replicas", "replicas of the measurement",
          [](const auto& c) { return static_cast<double>(c.comparison.measured.n); });
   column("effect", "size of what is claimed", [](const auto& c) { return c.comparison.effect; });
+  column("margin", "of an equivalence; 0: agreement within the errors",
+         [](const auto& c) { return c.comparison.margin; });
   column("z", "|measured - predicted| in standard errors", [](const auto& c) { return c.judgement.z; });
   TextVariable names{"rival_name", "wrong theory", {"comparison", "rival"}, {}};
   Variable distances{
@@ -201,6 +204,7 @@ Result verification_result(const Verification& v) {
   result.attributes["title"] = std::string("Verification, suite ") + effort_name(v.effort);
   result.attributes["kind"] = "verification";
   result.attributes["seed"] = std::to_string(v.seed);
+  result.attributes["critical_z"] = fmt::format("{:.4f}", v.critical);
   result.summary = verification_table(v, true);
   return result;
 }

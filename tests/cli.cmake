@@ -13,6 +13,7 @@ target_compile_definitions(test_cli PRIVATE
 add_dependencies(test_bad_input slowsde_program)
 target_compile_definitions(test_bad_input PRIVATE SLOWSDE_PROGRAM="$<TARGET_FILE:slowsde_program>")
 
-# The claims of the theory, measured.
-add_test(NAME verify_quick COMMAND slowsde_program verify --suite quick --quiet)
+# The claims of the theory, measured; on an idle machine with two cores the quick suite ends within five minutes.
+add_test(NAME verify_quick COMMAND ${SLOWSDE_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/build/check_claims.py
+                                   $<TARGET_FILE:slowsde_program>)
 set_tests_properties(verify_quick PROPERTIES LABELS theory PROCESSORS 2)

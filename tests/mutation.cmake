@@ -4,10 +4,10 @@ set(mutate ${SLOWSDE_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/mutations/mutate.py --s
            --work ${PROJECT_BINARY_DIR}/mutations --cmake ${CMAKE_COMMAND})
 add_test(NAME mutation_none COMMAND ${mutate})
 set_tests_properties(mutation_none PROPERTIES LABELS mutation FIXTURES_SETUP mutations TIMEOUT 7200 PROCESSORS 2)
-file(GLOB mutations CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/mutations/*.patch)
-foreach(patch IN LISTS mutations)
-  get_filename_component(name ${patch} NAME_WE)
-  add_test(NAME mutation_${name} COMMAND ${mutate} ${patch})
+# By name: a patch that is gone is red.
+foreach(name dt-for-root-dt every-second-average-skipped local-batch-for-global loose-gradient-flow no-cross-term
+             noise-of-one-worker-twice psi-is-one slow-time-off-by-eta three-for-two-local-steps workers-not-less-one)
+  add_test(NAME mutation_${name} COMMAND ${mutate} ${CMAKE_CURRENT_SOURCE_DIR}/mutations/${name}.patch)
   set_tests_properties(mutation_${name} PROPERTIES LABELS mutation FIXTURES_REQUIRED mutations RESOURCE_LOCK mutations
                                                    TIMEOUT 7200 PROCESSORS 2)
 endforeach()

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <set>
+#include <stdexcept>
 
 #include "tests/support/tolerance.hpp"
 
@@ -105,12 +106,41 @@ TEST_CASE("an equivalence is confirmed by an interval within the margin, refuted
   c.margin = 0.5;
   c.measured = {0.05, 0.1, 100};                  // -0.35 ... 0.45
   CHECK(verdict_of(c) == Verdict::inconclusive);  // the rival at 0.3
-  c.rivals = {{"wrong", Measured::exact(2)}};
+  c.rivals = {
+      {"wrong", Measured::exact(1.06)}};  // its interval of 5 SE begins at 0.51 from what was measured
   CHECK(verdict_of(c) == Verdict::confirmed);
+  c.rivals = {{"within the margin", Measured::exact(1.04)}};
+  CHECK(verdict_of(c) == Verdict::inconclusive);
+  c.rivals = {{"wrong", Measured::exact(2)}};
   c.measured.mean = 0.2;  // reaches 0.6
   CHECK(verdict_of(c) == Verdict::inconclusive);
   c.measured.mean = 0.95;  // begins at 0.55
   CHECK(verdict_of(c) == Verdict::refuted);
+}
+
+TEST_CASE("a comparison that was not at risk is an error of the program") {
+  Comparison c = good();
+  c.rivals.push_back({"another", Measured::exact(2)});
+  CHECK_NOTHROW(require_risk("claim", c));
+  const auto refused = [&](auto change) {
+    Comparison changed = c;
+    change(changed);
+    CHECK_THROWS_AS(require_risk("claim", changed), std::logic_error);
+  };
+  refused([](Comparison& x) { x.effect = 0; });
+  refused([](Comparison& x) { x.least_n = 0; });
+  refused([](Comparison& x) { x.rivals.pop_back(); });
+  c.measured = Measured::exact(1);  // nothing was drawn
+  c.least_n = 0;
+  CHECK_NOTHROW(require_risk("claim", c));
+}
+
+TEST_CASE("the exponent of an error, of either sign, and none where the sign changes") {
+  const auto at = [](double h) { return Measured{-3 * h * h, 0.03 * h * h, 10}; };
+  const Measured slope = exponent({0.4, 0.2, 0.1}, {at(0.4), at(0.2), at(0.1)});
+  CHECK(test::near(slope.mean, 2, 1e-12));
+  CHECK(test::near(slope.se, 0.01 / (std::sqrt(2.0) * std::log(2.0)), 1e-12));
+  CHECK(std::isnan(exponent({0.4, 0.2}, {at(0.4), -1.0 * at(0.2)}).mean));
 }
 
 TEST_CASE("the critical z shares the false alarms among the comparisons") {

@@ -24,7 +24,7 @@ Claim claim_of(double mean, std::uint64_t n = 100) {
                      .predicted = Measured::exact(1),
                      .effect = 1,
                      .least_n = 100,
-                     .rivals = {{"two", Measured::exact(2)}}}};
+                     .rivals = {{"two", Measured::exact(2)}, {"none", Measured::exact(0)}}}};
           }};
 }
 

@@ -61,11 +61,10 @@ def build(cmake, work):
     checked([cmake, "--build", work / "build", "--target", "slowsde_program"])
 
 
-def verify(work, claims):
-    """The exit code and the claims of a quick verification."""
-    names = "^(" + "|".join(map(re.escape, claims)) + ")$"
-    done = subprocess.run([work / "build" / "slowsde", "verify", "--suite", "quick", "--filter", names, "--json",
-                           "--quiet"], capture_output=True, text=True)
+def verify(work):
+    """The exit code and the claims of a quick verification, all of it: a fault may break what no claim is about."""
+    done = subprocess.run([work / "build" / "slowsde", "verify", "--suite", "quick", "--json", "--quiet"],
+                          capture_output=True, text=True)
     if done.returncode not in (0, 1, 3):
         raise Failure(f"verify ended with exit code {done.returncode}: {done.stderr.strip()}")
     return done.returncode, json.loads(done.stdout)["claims"]
@@ -89,12 +88,12 @@ def finite_measurements(claims):
 
 def check_unharmed(cmake, work, patches):
     build(cmake, work)
-    named = sorted({claim for patch in patches for claim in claims_of(patch)})
-    status, claims = verify(work, named)
+    named = {claim for patch in patches for claim in claims_of(patch)}
+    status, claims = verify(work)
     found = {claim["name"]: claim["verdict"] for claim in claims}
-    if status != 0 or set(found) != set(named):
+    if status != 0 or not named <= set(found):
         raise Failure(f"without a fault the claims are {found} (exit code {status})")
-    print("without a fault all are confirmed:", ", ".join(named))
+    print(f"without a fault all {len(found)} claims are confirmed")
 
 
 def check_mutation(cmake, work, patch):
@@ -107,7 +106,7 @@ def check_mutation(cmake, work, patch):
     try:
         checked(["patch", "--batch", "--fuzz=0", "-p1", "-d", work / "source", "-i", patch.resolve()])
         build(cmake, work)
-        status, claims = verify(work, expected)
+        status, claims = verify(work)
     finally:
         changed.write_bytes(before)
         for leftover in (".orig", ".rej"):
@@ -117,7 +116,7 @@ def check_mutation(cmake, work, patch):
         raise Failure(f"{patch.stem}: exit code {status}, {verdicts}; {expected} had to be refuted")
     if not finite_measurements(claims):
         raise Failure(f"{patch.stem}: a measurement is not a number, which is no refutation")
-    print(f"{patch.stem}: refuted", ", ".join(expected))
+    print(f"{patch.stem}: refuted", ", ".join(name for name, verdict in verdicts.items() if verdict == "refuted"))
 
 
 def main():
