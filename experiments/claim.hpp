@@ -127,6 +127,7 @@ struct Claim {
   std::string source;     ///< paper and equation
   int comparisons = 1;    ///< how many measure() returns: each has its share of the false-alarm budget
   std::function<std::vector<Comparison>(ClaimRun& run)> measure;
+  std::string config{};  ///< the shipped configuration whose figure shows it; empty if there is none
 };
 
 }  // namespace slowsde

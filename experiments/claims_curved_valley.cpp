@@ -138,7 +138,8 @@ void add_curved_valley_claims(Registry& registry) {
                     "the slow SDE with all of its terms",
        .source = "Gu et al. 2023, Theorem 3.2",
        .comparisons = 2,
-       .measure = every_term});
+       .measure = every_term,
+       .config = "law.toml"});
 }
 
 }  // namespace slowsde

@@ -189,7 +189,8 @@ void add_flat_valley_claims(Registry& registry) {
            "and both terms are at work",
        .source = "Gu et al. 2023, Section 3.3",
        .comparisons = 3,
-       .measure = larger_drift});
+       .measure = larger_drift,
+       .config = "why.toml"});
   registry.add_claim(
       "rules",
       {.statement =
@@ -197,7 +198,8 @@ void add_flat_valley_claims(Registry& registry) {
            "K times SGD's, and H ∝ 1/η³ averages so rarely that it is biased",
        .source = "Gu et al. 2024, Sections 2 and 3",
        .comparisons = 4,
-       .measure = rules});
+       .measure = rules,
+       .config = "sync-rules.toml"});
 }
 
 }  // namespace slowsde

@@ -213,14 +213,16 @@ void add_horizon_claims(Registry& registry) {
       {.statement = "over O(1/η) steps SGD, Local SGD and the conventional SDE agree to leading order",
        .source = "Gu et al. 2023, Theorem 3.1; Li, Tai & E 2019",
        .comparisons = 3,
-       .measure = short_runs});
+       .measure = short_runs,
+       .config = "when.toml"});
   registry.add_claim(
       "long-runs",
       {.statement = "over O(1/η²) steps SGD drifts along the manifold and Local SGD parts from it as the "
                     "slow SDEs say, while the conventional SDE, which is the same for both, stays with SGD",
        .source = "Gu et al. 2023, Section 3.1 and Theorems 3.2 and 3.3",
        .comparisons = 4,
-       .measure = long_runs});
+       .measure = long_runs,
+       .config = "when.toml"});
 }
 
 }  // namespace slowsde

@@ -168,13 +168,15 @@ void add_network_claims(Registry& registry) {
                                   "practical learning rate as the sampling-corrected finite-step theory says",
                      .source = "Gu et al. 2023, Theorem 3.3, with the moment of this project",
                      .comparisons = 2,
-                     .measure = digits_mlp});
+                     .measure = digits_mlp,
+                     .config = "digits.toml"});
   registry.add_claim("digits-cnn",
                      {.statement = "on a convolutional network with group norm that interpolates digits tr "
                                    "∇²L falls as the sampling-corrected finite-step theory says",
                       .source = "Gu et al. 2023, Theorem 3.3, with the moment of this project",
                       .comparisons = 2,
-                      .measure = digits_cnn});
+                      .measure = digits_cnn,
+                      .config = "cnn.toml"});
 }
 
 }  // namespace slowsde

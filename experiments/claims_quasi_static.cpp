@@ -196,7 +196,8 @@ void add_quasi_static_claims(Registry& registry) {
                                  "an error of order α²",
                     .source = "Gu et al. 2024, Theorem 3.1",
                     .comparisons = levels,
-                    .measure = qsr_error});
+                    .measure = qsr_error,
+                    .config = "alpha2.toml"});
   registry.add_claim(
       "quasi-static",
       {.statement = "at fixed η²H Local SGD becomes the quasi-static process as η → 0, and not "

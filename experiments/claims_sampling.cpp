@@ -112,7 +112,8 @@ void add_sampling_claims(Registry& registry) {
                                    "finite-step moment is right, with and without replacement",
                       .source = "this project",
                       .comparisons = 4,
-                      .measure = sampling});
+                      .measure = sampling,
+                      .config = "worker-cloud.toml"});
 }
 
 }  // namespace slowsde

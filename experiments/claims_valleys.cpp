@@ -281,7 +281,8 @@ void add_valley_claims(Registry& registry) {
                     "under the Quadratic Synchronization Rule",
        .source = "Gu et al. 2023, Theorem 3.3; Gu et al. 2024, Theorem 3.1",
        .comparisons = 3,
-       .measure = drift_ratio});
+       .measure = drift_ratio,
+       .config = "drift-multiplier.toml"});
   registry.add_claim(
       "finite-step",
       {.statement = "at finite η and H the second moment is the finite-step one, from H = 1 to "
@@ -295,7 +296,8 @@ void add_valley_claims(Registry& registry) {
                     "and H",
        .source = "Gu et al. 2023, Theorem 3.3; Gu et al. 2024, Section 3",
        .comparisons = 2,
-       .measure = decaying_rate});
+       .measure = decaying_rate,
+       .config = "decaying-lr.toml"});
   registry.add_claim(
       "several-eigenvalues-outputs",
       {.statement = "each eigenvalue has its own ψ: at constant trace SGD and QSR stand still and "

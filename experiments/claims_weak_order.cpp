@@ -96,7 +96,8 @@ void add_weak_order_claims(Registry& registry) {
                                    "Õ(η^{1/4}) is proved",
                       .source = "Gu et al. 2023, Theorem 3.2 (bound); this project (order)",
                       .comparisons = 4,
-                      .measure = weak_order});
+                      .measure = weak_order,
+                      .config = "weak-order.toml"});
 }
 
 }  // namespace slowsde

@@ -24,7 +24,7 @@ struct JudgedComparison {
 
 /// A claim is confirmed when all its comparisons are, refuted when one is.
 struct JudgedClaim {
-  std::string name, statement, source;
+  std::string name, statement, source, config;
   Verdict verdict = Verdict::inconclusive;
   double seconds = 0;
   std::vector<JudgedComparison> comparisons{};

@@ -22,6 +22,8 @@ from figures import CANNOT_DRAW, CANNOT_READ
 HERE = pathlib.Path(__file__).resolve().parent
 DARK = {"page": "#111214", "card": "#1b1c1f", "ink": "#e9e9e6", "faint": "#a5a5a0", "rule": "#37383c", "link": "#8ab8ef",
         "good": "#6cc799", "bad": "#ee8d9d", "open": "#dfb35f"}
+PAPERS = {"Gu et al. 2023": "2303.01215", "Gu et al. 2024": "2310.14423", "Li, Wang & Arora 2022": "2110.06914",
+          "Li, Tai & E 2019": "1811.01558", "Wang et al. 2024": "2307.15196"}
 MARKS = {"confirmed": "✓", "refuted": "✗", "inconclusive": "?"}
 
 
@@ -38,10 +40,12 @@ class Page:
 
     def __init__(self, paths):
         self.names, self.colours, self.contents, self.drawn = set(), set(), [], 0
+        self.of_config = {}  # configuration file: id of the run that it made
         self.verdicts = dict.fromkeys(MARKS, 0)
         roots = [loader.open_run(path) for path in dict.fromkeys(path.resolve() for path in paths)]
         self.title = roots[0].title or roots[0].path.name if len(roots) == 1 else "slowsde: results"
-        self.body = "".join(self.part(root, 2)[0] for root in roots)
+        body = "".join(self.part(root, 2)[0] for root in roots)
+        self.body = re.sub(r"\0([^\0]*)\0", lambda m: self.shown_by(m[1]), body)
 
     def name(self, text):
         """An id that is used once."""
@@ -53,10 +57,18 @@ class Page:
         self.names.add(name)
         return name
 
+    def shown_by(self, config):
+        """The run of a configuration if it is on the page, wherever that is; else its name."""
+        name = self.of_config.get(config)
+        return f'<a href="#{name}">{escape(config)}</a>' if name else escape(config)
+
     def part(self, run, level):
         """(section, runs in it) of a run, a verification or a suite with everything in it."""
         name, title = self.name(run.path.name), run.title or run.path.name
         self.contents.append((level, name, title))
+        named = [pathlib.PurePath(word).name for word in run.record.get("command") or []]
+        for config in [run.path.name + ".toml"] + [word for word in named if word.endswith(".toml") and level == 2]:
+            self.of_config.setdefault(config, name)
         below, runs, judged = "", [], None
         if run.kind == "suite":
             for part in run.parts:
@@ -104,9 +116,9 @@ class Page:
                      + "".join(f'<td class="number">{value}</td>' for value in (
                          len(comparisons), _distance([c["z"] for c in comparisons], max), f"{min(c['measured']['n'] for c in comparisons):,}",
                          len(rivals), _distance(rivals, min)))
-                     + f'<td>{escape(claim["source"])}</td></tr>\n')
+                     + f'<td>\0{claim.get("config") or "–"}\0</td><td>{_papers_of(claim["source"])}</td></tr>\n')
             claims += (f'<article class="claim" id="{name}"><div class="bar"><h{heading}>{escape(claim["name"])}</h{heading}>'
-                       f'{_verdict(verdict)}</div><p>{escape(_sentence(claim["statement"]))}</p><p class="faint">{escape(claim["source"])}</p>'
+                       f'{_verdict(verdict)}</div><p>{escape(_sentence(claim["statement"]))}</p><p class="faint">{_papers_of(claim["source"])}</p>'
                        + "".join(map(_comparison, comparisons)) + "</article>\n")
         counts = ", ".join(f"{judged[v]} {v}" for v in MARKS)
         return (f'<p>{len(judged["claims"])} claims: {counts}. Suite {escape(judged["suite"])}, seed {judged["seed"]}; distances are '
@@ -115,7 +127,7 @@ class Page:
                 f'{judged["rejection_z"]:g} SE on.</p>\n'
                 '<div class="scroll" tabindex="0"><table class="verdicts"><thead><tr><th>claim</th><th>verdict</th>'
                 '<th class="number">comparisons</th><th class="number">farthest (SE)</th><th class="number">least n</th>'
-                '<th class="number">wrong theories</th><th class="number">nearest (SE)</th><th>source</th></tr></thead>'
+                '<th class="number">wrong theories</th><th class="number">nearest (SE)</th><th>shown by</th><th>source</th></tr></thead>'
                 f"<tbody>\n{rows}</tbody></table></div>\n{claims}")
 
     def html(self):
@@ -165,6 +177,14 @@ def on_dark(colour):
     lightness = 0.93 - 0.75 * lightness
     rgb = colorsys.hls_to_rgb(hue, max(lightness, 0.47) if saturation > 0.2 else lightness, saturation)
     return "#" + "".join(f"{round(255 * c):02x}" for c in rgb)
+
+
+def _papers_of(source):
+    """A claim's source with links to the papers that it names."""
+    text = escape(source)
+    for paper, number in PAPERS.items():
+        text = text.replace(escape(paper), f'<a href="https://arxiv.org/abs/{number}">{escape(paper)}</a>')
+    return text
 
 
 def _verdict(verdict):

@@ -359,7 +359,7 @@ def verification(path, verdicts=("confirmed", "confirmed", "refuted", "inconclus
                  "wrong_theories": wrong}
         second = first | {"verdict": "confirmed", "z": 0.2, "margin": 0.01, "reason": "", "wrong_theories": []}
         claims.append({"name": f"claim-number-{i}", "statement": "Local SGD drifts 1 + (K−1)ψ(2ηHλ) times as fast as SGD",
-                       "source": "Gu et al. 2023, Theorem 3.3", "verdict": verdict,
+                       "source": "Gu et al. 2023, Theorem 3.3", "config": "law.toml" if i == 0 else "", "verdict": verdict,
                        "comparisons": [first, second]})
     judged = {"schema_version": 1, "suite": "quick", "seed": 1, "false_alarm_budget": 1e-3, "critical_z": 4.07,
               "rejection_z": 5, **{v: verdicts.count(v) for v in ("confirmed", "refuted", "inconclusive")}, "claims": claims}

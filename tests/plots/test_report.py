@@ -112,7 +112,7 @@ class Report(unittest.TestCase):
                          [("claim-claim-number-0", "confirmed"), ("claim-claim-number-1", "confirmed"),
                           ("claim-claim-number-2", "refuted"), ("claim-claim-number-3", "inconclusive")])
         claim = re.search(r'id="claim-claim-number-1".*?</article>', text, flags=re.S)[0]
-        for words in ("Local SGD drifts 1 + (K−1)ψ(2ηHλ) times as fast as SGD.", "Gu et al. 2023, Theorem 3.3",
+        for words in ("Local SGD drifts 1 + (K−1)ψ(2ηHλ) times as fast as SGD.", "Gu et al. 2023</a>, Theorem 3.3",
                       "−1.16738 ± 0.0005", "−1.168<", "0.7 SE", "3,200", "ODE with 1 + (K−1)ψ(2ηHλ)", "± 0.01",
                       "K for K − 1 &amp; &lt;no&gt; &quot;cross&quot; term", ">13.5<", ">∞<",
                       "2 wrong theories, the nearest 13.5 SE away"):
@@ -120,6 +120,15 @@ class Report(unittest.TestCase):
         self.assertIn("not finite", re.search(r'id="claim-claim-number-2".*?</article>', text, flags=re.S)[0])
         self.assertIn("inconclusive: the standard error is above a fifth", text)
         self.assertIn('<span class="confirmed">2 confirmed</span>, <span class="refuted">1 refuted</span>', text)
+
+    def test_a_claim_leads_to_its_paper_and_to_the_run_that_shows_it(self):
+        judged = synthetic.verification(self.scratch / "verify")
+        alone = self.page(judged)
+        self.assertIn('<td>law.toml</td>', alone)
+        self.assertIn('<a href="https://arxiv.org/abs/2303.01215">Gu et al. 2023</a>, Theorem 3.3', alone)
+        beside = self.page(judged, synthetic.law(self.scratch / "law"))
+        self.assertIn('<td><a href="#law">law.toml</a></td>', beside)
+        self.assertIn('id="law"', beside)
 
     def test_configuration_numbers_provenance_and_warnings_are_in_it(self):
         path = synthetic.valley(self.scratch / "run")
