@@ -381,6 +381,21 @@ RULES = {"parallel": 1, "H = 4": 4, "H = 32": 32, "post-local": 20, "QSR": 12, "
          "H in proportion to k": 9, "table": 25}
 
 
+def why(path, variants=("full", "drift-only", "diffusion-only")):
+    """Two algorithms whose x differs by t/10, all of it by their drift."""
+    t = np.linspace(0, 2, 5)
+    all_series, models = [], []
+    for name, drift, H in (("SGD", 0.0, 1), ("Local SGD", 0.1, 50)):
+        settings = dict(eta=0.02, workers=8, local_steps=H)
+        sd = 0.3 * np.sqrt(t)[:, None]
+        all_series.append(series(name, t, 0.5 + drift * t, sd, 20000, **settings))
+        for variant in variants:
+            models.append(series(f"{name}: {variant}", t, 0.5 + (drift * t if variant != "diffusion-only" else 0 * t),
+                                 0 if variant == "drift-only" else sd, 20000, of=name, moment="psi", variant=variant, **settings))
+    all_series += models
+    return write(path, _config("why", "Drift or diffusion", all_series), variables(["x0"], all_series))
+
+
 def sync_rules(path, rules=None, schedules=("cosine", "step"), rates=(0.05, 0.05), steps=(12000, 12000), figure="",
                tested=True, seeds=16, rng=None):
     """Rules in pairs: the larger H, the larger the fall; the last two rules can not be told apart."""

@@ -479,6 +479,16 @@ class Content(Scratch):
         np.testing.assert_allclose(lines[1], np.linspace(0.25, 3.75, 8), rtol=1e-12)
         self.assertIn("K being 8", caption)
 
+    def test_drift_and_diffusion_stand_apart(self):
+        fig, caption = self.draw(synthetic.why(self.scratch / "run"))
+        self.assertEqual([ax.get_title() for ax in fig.axes[:3]], ["the slow SDEs", "the drift alone", "the diffusion alone"])
+        for words in ("it is the drift that sets Local SGD apart from SGD", "is 0.200 ± ", "0.200 with their drift alone",
+                      "0.000 ± 0.008 with their diffusion alone"):
+            self.assertIn(words, caption)
+        self.assert_not_drawn(self.program(synthetic.why(self.scratch / "part", ("full", "drift-only")), "--figure", "why"),
+                              "the diffusion alone")
+        self.assert_not_drawn(self.program(synthetic.weak_order(self.scratch / "sweep"), "--figure", "why"), "is a sweep")
+
     def test_no_two_rules_look_alike(self):
         looks = [sync_rules._look(i) for i in range(14)]
         self.assertEqual(len({(d["marker"], d["color"], d["mfc"]) for d in looks}), 14)

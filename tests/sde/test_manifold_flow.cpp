@@ -112,6 +112,23 @@ TEST_CASE("the flow stays on Γ, lowers the trace and does not depend on where i
   }
 }
 
+TEST_CASE("a drift of one's own is followed as that of a model, and one that does not converge is reported") {
+  const Valley valley;
+  const VectorXd start = (VectorXd(2) << 1.5, 0).finished();
+  const auto along = [&](double rate, bool converged) {
+    const auto drift = [=](const GramGeometry& geometry, double t) {
+      CHECK(t >= 0);
+      return SlowDrift{.value = rate * geometry.point(), .converged = converged};
+    };
+    return manifold_flow(valley, start, drift, {0, 1, 4}, {.tolerance = 1e-8});
+  };
+  const auto flow = along(-0.5, true);
+  REQUIRE(flow.converged);
+  CHECK(test::near(flow.records[1].point[0], 1.5 * std::exp(-0.5), 1e-6));
+  CHECK(test::near(flow.records[2].point[0], 1.5 * std::exp(-2.0), 1e-6));
+  CHECK(!along(-0.5, false).converged);
+}
+
 TEST_CASE("the round is asked for at every slow time") {
   // QSR's exponent is (σ²/2B)∫K dt: B = 4 throughout, K changes from 1 to 4 at t = 2.
   const Valley valley;
