@@ -2,6 +2,7 @@
 import numpy as np
 
 import intervals
+import loader
 import style
 from loader import Unreadable
 from style import plt
@@ -9,10 +10,7 @@ from style import plt
 
 def draw(runs, observable=None):
     """Above: an observable against slow time; below: its speed between two records over that of SGD."""
-    (run,) = runs
-    if run.kind == "sweep":
-        raise Unreadable(f"{run.path}: is a sweep; the figure 'decaying-lr' shows a single ensemble")
-    (ensemble,) = run.points
+    run, ensemble = loader.single(runs, "decaying-lr", "ensemble")
     if observable:
         run.require_observable(observable)
     name = observable or ensemble.observables[0]

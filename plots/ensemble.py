@@ -3,16 +3,14 @@ import numpy as np
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 import intervals
+import loader
 import style
 from loader import Unreadable
 from style import plt
 
 
 def draw(runs, observable=None):
-    (run,) = runs
-    if run.kind == "sweep":
-        raise Unreadable(f"{run.path}: is a sweep; the figure 'ensemble' shows a single ensemble")
-    (ensemble,) = run.points
+    run, ensemble = loader.single(runs, "ensemble", "ensemble")
     if observable:
         run.require_observable(observable)
     shown = [observable] if observable else ensemble.observables

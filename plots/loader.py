@@ -98,6 +98,15 @@ class Run:
                                  + ", ".join(ensemble.observables))
 
 
+def single(runs, figure, what):
+    """(run, its only ensemble) for a figure that shows one; `what` it calls that."""
+    (run,) = runs
+    if run.kind == "sweep":
+        raise Unreadable(f"{run.path}: is a sweep; the figure '{figure}' shows a single {what}")
+    (ensemble,) = run.points
+    return run, ensemble
+
+
 VERDICTS = ("confirmed", "refuted", "inconclusive")
 
 

@@ -3,6 +3,7 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 import intervals
+import loader
 import style
 from loader import Unreadable
 from style import plt
@@ -19,10 +20,7 @@ THEORY_LINE = dict(ls=(0, (1.5, 1.2)), lw=0.9)
 
 
 def draw(runs, observable=None):
-    (run,) = runs
-    if run.kind == "sweep":
-        raise Unreadable(f"{run.path}: is a sweep; the figure 'train' shows a single training")
-    (ensemble,) = run.points
+    run, ensemble = loader.single(runs, "train", "training")
     if observable:
         run.require_observable(observable)
         label = observable.replace("accuracy", "error (%)").replace("_", " ")

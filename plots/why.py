@@ -2,6 +2,7 @@
 import numpy as np
 
 import intervals
+import loader
 import style
 from loader import Unreadable
 from style import plt
@@ -11,10 +12,7 @@ PANELS = [("the slow SDEs", "papers"), ("the drift alone", "drift-only"), ("the 
 
 def draw(runs, observable=None):
     """An observable against slow time: in every panel the iterates, with one variant of their slow SDEs."""
-    (run,) = runs
-    if run.kind == "sweep":
-        raise Unreadable(f"{run.path}: is a sweep; the figure 'why' shows a single ensemble")
-    (ensemble,) = run.points
+    run, ensemble = loader.single(runs, "why", "ensemble")
     if observable:
         run.require_observable(observable)
     name = observable or ensemble.observables[0]
