@@ -9,6 +9,7 @@
 #include "slowsde/experiments/builtin_problems.hpp"
 #include "slowsde/experiments/errors.hpp"
 #include "slowsde/experiments/problem_entry.hpp"
+#include "slowsde/gpu/mlp_fit_ensemble.hpp"
 #include "slowsde/problems/accuracy.hpp"
 #include "slowsde/problems/mlp.hpp"
 #include "slowsde/problems/network_fit.hpp"
@@ -98,13 +99,21 @@ std::vector<OwnObservable> accuracies(const Digits& digits, MakeModel&& model) {
   return own;
 }
 
+/// A perceptron, with what runs its iterates on a GPU.
+std::unique_ptr<ExperimentProblem> perceptron(MlpFit fit, std::vector<double> initial,
+                                              std::vector<OwnObservable> own = {}) {
+  auto kernels = make_mlp_fit_kernels(fit);
+  auto problem = std::make_unique<LargeProblem<MlpFit>>(std::move(fit), std::move(initial), std::move(own));
+  problem->set_kernels(std::move(kernels));
+  return problem;
+}
+
 std::unique_ptr<ExperimentProblem> make_digits(ConfigTable& table) {
   NetworkRecipe recipe;
   Digits digits = read_digits(table, [&] { recipe = read_network(table, 64, 10, {40}); });
   auto own = accuracies(
       digits, [&](const Dataset& data) { return std::make_shared<const MlpModel>(recipe.shape, data); });
-  return std::make_unique<LargeProblem<MlpFit>>(MlpFit(recipe.shape, std::move(digits.train)),
-                                                std::move(recipe.initial), std::move(own));
+  return perceptron(MlpFit(recipe.shape, std::move(digits.train)), std::move(recipe.initial), std::move(own));
 }
 
 /// Per entry of `channels` a convolution 3 × 3, group norm, activation and 2 × 2 pool; then a dense layer.
@@ -138,7 +147,7 @@ std::unique_ptr<ExperimentProblem> make_teacher_student(ConfigTable& table) {
   // The teacher is a network of the student's shape with weights of its own.
   const Eigen::VectorXd teacher = initial_parameters(recipe.shape, ~seed);
   set_targets(data, MlpFit(recipe.shape, data), teacher.data());
-  return std::make_unique<LargeProblem<MlpFit>>(MlpFit(recipe.shape, data), std::move(recipe.initial));
+  return perceptron(MlpFit(recipe.shape, data), std::move(recipe.initial));
 }
 
 }  // namespace

@@ -21,6 +21,7 @@
 #include "slowsde/experiments/problem_entry.hpp"
 #include "slowsde/experiments/progress.hpp"
 #include "slowsde/experiments/registry.hpp"
+#include "slowsde/experiments/rule_pairs.hpp"
 #include "slowsde/experiments/run_journal.hpp"
 #include "slowsde/sde/parallel.hpp"
 #include "slowsde/sde/statistics.hpp"
@@ -40,6 +41,7 @@ EnsembleRun read_run(ConfigTable& config, const ExperimentProblem& problem,
   run.samples = table.at_least<int>("samples", 0, 0);
   table.check("samples", run.samples <= run.replicas, "must be <= replicas");
   run.chunk = table.at_least<int>("chunk", 1, 4);
+  run.segment = table.at_least<int>("segment", 0, 0);
   run.project = table.get<bool>("project", true);
   run.observables = table.list<std::string>("observables", default_observables);
   table.check("observables", !run.observables.empty(), "must name at least one observable");
@@ -336,8 +338,9 @@ void check_device(const EnsemblePlan& plan, const RunContext& context) {
   const EnsembleKernels* kernels = plan.problem->kernels();
   if (kernels == nullptr)
     throw BackendError(
-        "--backend cuda: this problem has no kernels: they need a dimension known at compile time, at most "
-        "8, or outputs that are linear in features (feature_map), and slowsde_add_problem");
+        "--backend cuda: this problem has no kernels: it is no multilayer perceptron, and others need a "
+        "dimension known at compile time, at most 8, or outputs that are linear in features (feature_map), "
+        "and slowsde_add_problem");
   for (const AlgorithmConfig& config : plan.iterates) {
     try {
       kernels->check(device_ensemble(iterate_run(plan, config, context.seed, {})));
@@ -347,10 +350,36 @@ void check_device(const EnsemblePlan& plan, const RunContext& context) {
   }
 }
 
-/// Batches whose states at all points the host holds at a time: 256 MB, a whole number of them.
+/// Batches whose states at all points the host holds at a time: 256 MB at most, a whole number of them.
 std::size_t batches_per_segment(const EnsemblePlan& plan, int width) {
   const double of_batch = sizeof(double) * width * plan.run.outputs * plan.problem->dim();
-  return static_cast<std::size_t>(std::max(1.0, 256e6 / of_batch));
+  const auto most = static_cast<std::size_t>(std::max(1.0, 256e6 / of_batch));
+  if (plan.run.segment == 0) return most;
+  return std::min(most, static_cast<std::size_t>((plan.run.segment + width - 1) / width));
+}
+
+/// The states of `replicas` replicas from first_replica on at all record points: (points × replicas × d).
+/// Where the kernels can go on from a record point, what they did up to each is a piece of the run.
+void simulate_on_device(const EnsembleKernels& kernels, const IterateEnsemble& ensemble,
+                        std::uint64_t first_replica, std::uint64_t replicas, RunJournal* journal,
+                        const std::string& key, std::vector<double>& states) {
+  if (!kernels.continues()) return kernels.simulate(ensemble, first_replica, replicas, states);
+  states.clear();
+  std::vector<double> current;
+  for (std::size_t p = 0; p < ensemble.points.size(); ++p) {
+    const std::string own_key = key + '@' + std::to_string(first_replica) + '.' + std::to_string(p);
+    if (auto piece = journal ? journal->find(own_key) : std::nullopt) {
+      take(*piece, current);
+    } else {
+      kernels.advance(ensemble, first_replica, replicas, p, current);
+      if (journal) {
+        std::string bytes;
+        put(bytes, current);
+        journal->add(own_key, bytes);
+      }
+    }
+    states.insert(states.end(), current.begin(), current.end());
+  }
 }
 
 void take_reduced(EnsembleSeries& series, ReducedEnsemble reduced, int replicas) {
@@ -398,7 +427,8 @@ EnsembleSeries run_iterates(const EnsemblePlan& plan, const AlgorithmConfig& con
     const auto fetch = [&](std::size_t first, std::size_t count) {
       segment_first = first;
       segment_replicas = std::min(count * w, replicas - first * w);
-      plan.problem->kernels()->simulate(device_ensemble(run), first * w, segment_replicas, states);
+      simulate_on_device(*plan.problem->kernels(), device_ensemble(run), first * w, segment_replicas,
+                         context.journal, context.scope + series.name, states);
     };
     reduce(series, plan, context, context.threads, batches, width, plan.run.replicas, work * width,
            plan.run.project,
@@ -646,6 +676,10 @@ std::string summarize(const EnsemblePlan& plan, const std::vector<EnsembleSeries
             const double error = std::hypot(se, measured.standard_error());
             text += ", iterates - model = " + short_number(measured.mean - cell.mean) + " = " +
                     short_number((measured.mean - cell.mean) / error) + " SE";
+            const ChangeRatio ratio = change_ratio(other, s, m);
+            if (std::isfinite(ratio.value) && std::isfinite(ratio.half_width))
+              text += ", measured/predicted change " + short_number(ratio.value) + " +- " +
+                      short_number(ratio.half_width) + " (95 %)";
           }
       text += "\n";
     }
@@ -660,6 +694,28 @@ std::string summarize(const EnsemblePlan& plan, const std::vector<EnsembleSeries
 }
 
 }  // namespace
+
+ChangeRatio change_ratio(const EnsembleSeries& iterates, const EnsembleSeries& model, std::size_t m) {
+  struct Change {
+    double value, se;
+    double count;  // of the replicas behind the error
+  };
+  const auto change_of = [m](const EnsembleSeries& series) -> Change {
+    const std::size_t M = series.cells.size() / series.points.size();
+    const Moments &first = series.cells[m], &last = series.cells[series.cells.size() - M + m];
+    if (series.deterministic) return {last.mean - first.mean, 0, std::numeric_limits<double>::infinity()};
+    if (last.count < 2) return {last.count == 0 ? nan : last.mean - first.mean, nan, 1};
+    return {last.mean - first.mean, std::hypot(first.standard_error(), last.standard_error()),
+            static_cast<double>(last.count)};
+  };
+  const Change measured = change_of(iterates), predicted = change_of(model);
+  if (predicted.value == 0) return {nan, nan};
+  const double ratio = measured.value / predicted.value;
+  const double se = std::hypot(measured.se, ratio * predicted.se) / std::abs(predicted.value);
+  const double count = std::min(measured.count, predicted.count);
+  const double quantile = count < 1e9 ? student_quantile(static_cast<int>(count) - 1) : 1.959963984540054;
+  return {ratio, quantile * se};
+}
 
 std::vector<EnsembleSeries> run_plan(const EnsemblePlan& plan, RunContext& context) {
   std::vector<EnsembleSeries> all;

@@ -19,6 +19,7 @@ namespace slowsde {
 /// [run], the same for all series of a plan.
 struct EnsembleRun {
   int replicas = 1, outputs = 2, samples = 0, chunk = 1;
+  int segment = 0;  ///< replicas that a GPU has at once where their states come to the host; 0: by the memory
   double slow_time = 1;
   bool project = true, single_precision = false;
   std::vector<std::string> observables;
@@ -63,6 +64,15 @@ struct EnsembleSeries {
   std::uint64_t unconverged = 0;        ///< projections that did not converge
   double path_distance = 0;             ///< slow models: how far from Γ a step ended at most
 };
+
+/// How far an observable went from the first record point to the last: iterates over model.
+struct ChangeRatio {
+  double value = 0;
+  double half_width = 0;  ///< of the 95 % interval: delta method, Student's t of the smaller ensemble
+};
+
+/// m: index of the observable. NaN where the model did not move, and no width where a mean has no error.
+ChangeRatio change_ratio(const EnsembleSeries& iterates, const EnsembleSeries& model, std::size_t m);
 
 /// Runs all iterates of a prepared plan, then all of its models. All iterates draw from one seed: the same
 /// replica of two algorithms shares its noise.

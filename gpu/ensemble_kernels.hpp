@@ -3,10 +3,12 @@
 // SLOWSDE_ENSEMBLE_KERNELS(Problem) (ensemble_kernels.cuh).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -61,6 +63,17 @@ class EnsembleKernels {
   /// Where a thread holds a worker the bits are those of the CPU's iterates. Throws DeviceError.
   virtual void simulate(const IterateEnsemble& ensemble, std::uint64_t first_replica, std::uint64_t replicas,
                         std::vector<double>& states) const = 0;
+
+  /// Whether advance() is there, so that a run that was stopped can go on from any record point.
+  virtual bool continues() const { return false; }
+
+  /// Takes `replicas` replicas from first_replica on from the record point before `point` to `point`: states,
+  /// (replicas × d), are those of the former and then those of the latter. What they were does not matter for
+  /// point 0. Point after point it gives the bits of simulate(). Throws DeviceError.
+  virtual void advance(const IterateEnsemble&, std::uint64_t /*first_replica*/, std::uint64_t /*replicas*/,
+                       std::size_t /*point*/, std::vector<double>& /*states*/) const {
+    throw std::logic_error("these kernels do not go on from a record point");
+  }
 
   /// Whether reduce() can form the observables, after Φ if that is asked for.
   virtual bool reduces(const IterateReduction& reduction) const = 0;

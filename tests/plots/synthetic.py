@@ -216,6 +216,29 @@ def weak_order(path, order=1.0, rng=None):
     return write(path, config, stack(points, coordinates))
 
 
+def lr_limit(path, rates=(0.05, 0.025, 0.0125, 0.00625, 0.003125), limit=1.0, noise=1.0, rng=None):
+    """Falls of the sharpness whose ratio to the predicted one is limit + c eta, with c smaller for the second theory."""
+    rng = rng or np.random.default_rng(12)
+    points, coordinates = [], {"lr": []}
+    t = np.array([0.0, 60.0])
+    for eta in rates:
+        all_series, models = [], []
+        for name, H, fall in (("SGD", 1, 14.3), ("Local SGD, eta H = 0.5", round(0.5 / eta), 33.1)):
+            settings = dict(eta=eta, workers=4, local_batch=2, local_steps=H)
+            sd, true = 0.02 * fall, fall * (limit + 1.5 * eta)
+            measured = 190.7 - np.array([0, true + noise * sd / 16 * rng.standard_normal()])
+            all_series.append(series(name, t, measured, np.array([0, sd])[:, None], 256, **settings))
+            for text, moment, predicted in (("slow SDE", "sgd" if H == 1 else "psi", fall),
+                                            ("with sampling", "sampling", fall * (1 + 1.3 * eta))):
+                models.append(series(f"{name}: {text}", t, 190.7 - np.array([0, predicted]), of=name, theory="slow-sde",
+                                     moment=moment, **settings))
+        points.append(variables(["trace"], all_series + models))
+        coordinates["lr"].append(eta)
+    config = _config("lr-limit", "Digits as the learning rate falls", kind="sweep")
+    config["models"] = [{"name": s["name"], "theory": "slow-sde", "moment": s["entry"]["moment"]} for s in models]
+    return write(path, config, stack(points, coordinates))
+
+
 def decaying_lr(path, rng=None):
     """Rules that drift 1, 2 and t times as fast as SGD."""
     rng = rng or np.random.default_rng(9)

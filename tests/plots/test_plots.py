@@ -24,6 +24,7 @@ import ensemble  # noqa: E402
 import figures  # noqa: E402
 import intervals  # noqa: E402
 import loader  # noqa: E402
+import lr_limit  # noqa: E402
 import plot  # noqa: E402
 import style  # noqa: E402
 import sync_rules  # noqa: E402
@@ -304,6 +305,18 @@ class Look(Scratch):
     def test_when(self):
         self.draw(synthetic.when(self.scratch / "run"))
 
+    def test_ratios_as_the_learning_rate_falls(self):
+        path = synthetic.lr_limit(self.scratch / "all")
+        self.assertEqual(loader.open_run(path).figure, "lr-limit")
+        fig, caption = self.draw(path)
+        self.assertEqual(len(fig.axes), 2)
+        self.assertRegex(caption, r"'slow SDE of the papers': 1\.00\d+ ± 0\.00\d+ \(η = 0\.003125\)")
+        self.draw(synthetic.lr_limit(self.scratch / "two", (0.05, 0.0125)))
+        _, caption = self.draw(synthetic.lr_limit(self.scratch / "one", (0.05,)))
+        self.assertNotIn("at η = 0,", caption)
+        self.assert_not_drawn(self.program(synthetic.valley(self.scratch / "valley"), "--figure", "lr-limit"),
+                              "is no sweep over iterates")
+
     def test_verification(self):
         _, caption = self.draw(synthetic.verification(self.scratch / "run"))
         self.assertIn("Of 4 claims 2 confirmed, 1 refuted, 1 inconclusive", caption)
@@ -463,6 +476,24 @@ class Content(Scratch):
         np.testing.assert_allclose(predicted, variables["final_predicted"].data[0], rtol=1e-12)
         self.assertIn("of 90 pairs of rules 88 have a predicted gap beyond 5 standard errors, 88 of them ordered as "
                       "predicted and 0 not; 2 are ties and 0 have a gap that is not predicted; 14 pairs", caption)
+
+    def test_the_limit_of_the_ratios_is_the_one_they_go_to_and_no_other(self):
+        for limit in (1.0, 0.98):
+            _, caption = self.draw(synthetic.lr_limit(self.scratch / f"{limit}", limit=limit))
+            found = [(float(v), float(w)) for v, w in re.findall(r"to (\d\.\d+) ± (\d\.\d+) at η = 0", caption)]
+            self.assertEqual(len(found), 4)
+            for value, width in found:
+                self.assertLess(abs(value - limit), 1.5 * width)
+                self.assertGreater(abs(value - (1.98 - limit)), 5 / 1.96 * width)
+        # without noise the parabola is met whatever the weights, and two learning rates give a line
+        eta, se = np.array([0.01, 0.02, 0.04, 0.08]), np.array([1, 2, 3, 4]) * 1e-3
+        curve, at_zero, width = lr_limit.extrapolated(eta, 1 + eta - 3 * eta**2, se)
+        np.testing.assert_allclose(curve, [-3, 1, 1], rtol=1e-9)
+        _, at_zero, width = lr_limit.extrapolated(eta[:2], 1 + eta[:2], se[:2])
+        self.assertAlmostEqual(at_zero, 1, 12)
+        self.assertAlmostEqual(width, 1.959963984540054 * np.hypot(2e-3, 2e-3), 12)
+        self.assertIsNone(lr_limit.extrapolated(eta, 1 + eta, se * np.nan))
+        self.assertIsNone(lr_limit.extrapolated(eta[:1], 1 + eta[:1], se[:1]))
 
     def test_the_order_is_that_of_the_error(self):
         for order in (1.0, 0.5):
