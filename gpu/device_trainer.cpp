@@ -6,7 +6,7 @@
 
 #include "slowsde/gpu/cuda_check.hpp"
 #include "slowsde/gpu/device_array.hpp"
-#include "slowsde/gpu/mlp_layout.hpp"
+#include "slowsde/gpu/network_layout.hpp"
 #include "slowsde/gpu/own_stream.hpp"
 #include "slowsde/gpu/step_table.hpp"
 #include "slowsde/gpu/trainer_kernels.hpp"
@@ -33,9 +33,10 @@ void DeviceTrainerParams::check() const {
 
 namespace {
 
-MlpLayout layout_of(const NetworkTask& task) {
+NetworkLayout layout_of(const NetworkTask& task) {
   std::string why_not;
-  const MlpLayout layout = make_mlp_layout(*task.network, task.loss, task.sampling.local_batch, why_not);
+  const NetworkLayout layout =
+      make_network_layout(*task.network, task.loss, task.sampling.local_batch, why_not);
   if (!why_not.empty())
     throw std::invalid_argument("device trainer: the network does not train on the device: " + why_not);
   return layout;
@@ -103,11 +104,8 @@ class DeviceTrainer final : public Trainer<Real> {
     workers.state = buffers_.data();
     workers.rows = rows_.data();
     workers.losses = losses_.data();
-    std::string why_not;
     if (device.path != DevicePath::layered)
-      workers_ = make_fused_workers(workers, device.threads, stream_, why_not);
-    if (!workers_ && device.path == DevicePath::fused)
-      throw std::invalid_argument("device trainer: the fused path is not possible: " + why_not);
+      workers_ = make_fused_workers(workers, device.threads, device.path == DevicePath::fused, stream_);
     if (!workers_) workers_ = make_layered_workers(workers, stream_);
   }
 

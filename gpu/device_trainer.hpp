@@ -15,8 +15,8 @@ namespace slowsde {
 
 /// How the local steps are taken.
 enum class DevicePath {
-  automatic,  ///< fused where a worker fits into a block's shared memory, else layered
-  fused,      ///< one block of threads for each worker, its network in shared memory for a round's steps
+  automatic,  ///< fused where a worker's network fits into a block's shared memory, else layered
+  fused,      ///< one block of threads for each worker, its network in shared memory as far as it fits
   layered,    ///< layer by layer for all workers at once, by batched matrix products
 };
 
@@ -35,15 +35,14 @@ struct DeviceTrainerParams {
   void check() const;
 };
 
-/// Throws std::invalid_argument for what the device does not do, whatever its size: networks other than dense
-/// layers with activations of one kind between them, augmented samples, update rules without a formula.
+/// Throws std::invalid_argument for what the device does not do, whatever its size: networks of more layers
+/// than NetworkLayout has, augmented samples, update rules without a formula.
 void check_device_task(const TrainerParams& params, const NetworkTask& task);
 
 /// A trainer of the network on a GPU, for the batches that NetworkOracle has for the replica. Its
 /// parameters differ from the CPU's by rounding: sums over a batch and over the workers are in another order.
-/// Throws what Trainer throws; std::invalid_argument for a task that the device does not do (convolutions,
-/// group norm, augmented samples) or a path that it does not fit; DeviceError where the GPU refuses, and in a
-/// build without CUDA.
+/// Throws what Trainer throws; std::invalid_argument for a task that the device does not do, as
+/// check_device_task; DeviceError where the GPU refuses, and in a build without CUDA.
 template <class Real>
 std::unique_ptr<Trainer<Real>> make_device_trainer(const TrainerParams& params,
                                                    const std::vector<double>& start, const NetworkTask& task,

@@ -3,30 +3,52 @@
 #include <algorithm>
 
 #include "slowsde/gpu/cuda_check.hpp"
+#include "slowsde/gpu/device_array.hpp"
 #include "slowsde/gpu/trainer_kernels.hpp"
 #include "slowsde/gpu/worker_steps.hpp"
 
 namespace slowsde {
 namespace {
 
-/// As many threads as the widest layer's forward product has tiles of 2 × 4, in whole warps.
-int threads_for(const MlpLayout& layout) {
+/// As many threads as the widest layer's forward pass has tiles (2 × 4 of a dense layer, 4 × 4 of a
+/// convolution) or channels and samples (group norm), in whole warps.
+int threads_for(const NetworkLayout& layout) {
   int tiles = 0;
-  for (int l = 0; l < layout.layers; ++l)
-    tiles = std::max(tiles, (layout.layer[l].outputs + 1) / 2 * ((layout.batch + 3) / 4));
+  const int columns = (layout.batch + 3) / 4;
+  for (int l = 0; l < layout.layers; ++l) {
+    const NetworkLayout::Layer& layer = layout.layer[l];
+    if (layer.kind == LayerKind::dense) tiles = std::max(tiles, (layer.outputs + 1) / 2 * columns);
+    if (layer.kind == LayerKind::convolution)
+      tiles = std::max(tiles, (layer.channels_out + 3) / 4 * layer.positions_out() * columns);
+    if (layer.kind == LayerKind::group_norm) tiles = std::max(tiles, layer.channels_in * layout.batch);
+  }
   return std::clamp((tiles + 31) / 32 * 32, 64, most_fused_threads);
+}
+
+std::size_t most_block_bytes() {
+  int device = 0, most = 0;
+  check_cuda(cudaGetDevice(&device), "asking for the device");
+  check_cuda(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
+             "asking for a block's shared memory");
+  return static_cast<std::size_t>(most);
 }
 
 template <class Real>
 class FusedWorkers final : public WorkerSteps<Real> {
  public:
-  FusedWorkers(const WorkerTask<Real>& task, int threads, bool state_in_block, cudaStream_t stream)
-      : task_(task), stream_(stream) {
+  FusedWorkers(const WorkerTask<Real>& task, int threads, std::size_t most, cudaStream_t stream)
+      : task_(task),
+        stream_(stream),
+        placement_(place_in_block(task.layout, task.vectors, sizeof(Real), most)),
+        without_state_(place_in_block(task.layout, 0, sizeof(Real), most)),
+        parameters_(numbers_outside(placement_.parameters, task.layout.parameter_numbers)),
+        work_(numbers_outside(placement_.work, task.layout.work_numbers)) {
     steps_.layout = task.layout;
     steps_.first_worker = task.first_worker;
     steps_.workers = task.workers;
     steps_.state = task.state;
-    steps_.state_in_block = state_in_block;
+    steps_.parameters = parameters_.data();
+    steps_.work = work_.data();
     steps_.end = task.rows;
     steps_.losses = task.losses;
     steps_.threads = threads > 0 ? threads : threads_for(task.layout);
@@ -37,6 +59,10 @@ class FusedWorkers final : public WorkerSteps<Real> {
   void gradients(const StepRange<Real>& range) override { enqueue(range, true); }
 
  private:
+  std::size_t numbers_outside(bool in_block, int numbers) const {
+    return in_block ? 0 : static_cast<std::size_t>(task_.workers) * static_cast<std::size_t>(numbers);
+  }
+
   void enqueue(const StepRange<Real>& range, bool gradients) {
     FusedSteps<Real> steps = steps_;
     steps.source = range.source;
@@ -46,11 +72,17 @@ class FusedWorkers final : public WorkerSteps<Real> {
     steps.start = range.start ? range.start : task_.rows;
     steps.start_stride = range.start ? 0 : task_.layout.dim;
     steps.gradients = gradients;
-    enqueue_fused_steps(steps, task_.formula, stream_);
+    steps.placement = gradients ? without_state_ : placement_;
+    if (task_.layout.dense() && placement_.network())
+      enqueue_fused_steps<Real, true>(steps, task_.formula, stream_);
+    else
+      enqueue_fused_steps<Real, false>(steps, task_.formula, stream_);
   }
 
   WorkerTask<Real> task_;
   cudaStream_t stream_;
+  BlockPlacement placement_, without_state_;
+  DeviceArray<Real> parameters_, work_;  // of the workers whose blocks do not keep them
   FusedSteps<Real> steps_;
 };
 
@@ -58,29 +90,16 @@ class FusedWorkers final : public WorkerSteps<Real> {
 
 template <class Real>
 std::unique_ptr<WorkerSteps<Real>> make_fused_workers(const WorkerTask<Real>& task, int threads,
-                                                      cudaStream_t stream, std::string& why_not) {
-  int device = 0, most = 0;
-  check_cuda(cudaGetDevice(&device), "asking for the device");
-  check_cuda(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
-             "asking for a block's shared memory");
-  FusedSteps<Real> steps;
-  steps.layout = task.layout;
-  const std::size_t plain = steps.bytes(task.vectors);
-  steps.state_in_block = true;
-  const std::size_t with_state = steps.bytes(task.vectors);
-  if (plain > static_cast<std::size_t>(most)) {
-    why_not = "a worker needs " + std::to_string(plain) + " bytes of shared memory, a block has " +
-              std::to_string(most);
-    return nullptr;
-  }
-  return std::make_unique<FusedWorkers<Real>>(task, threads, with_state <= static_cast<std::size_t>(most),
-                                              stream);
+                                                      bool anywhere, cudaStream_t stream) {
+  const std::size_t most = most_block_bytes();
+  if (!anywhere && !place_in_block(task.layout, 0, sizeof(Real), most).network()) return nullptr;
+  return std::make_unique<FusedWorkers<Real>>(task, threads, most, stream);
 }
 
-template std::unique_ptr<WorkerSteps<float>> make_fused_workers(const WorkerTask<float>&, int, cudaStream_t,
-                                                                std::string&);
-template std::unique_ptr<WorkerSteps<double>> make_fused_workers(const WorkerTask<double>&, int, cudaStream_t,
-                                                                 std::string&);
+template std::unique_ptr<WorkerSteps<float>> make_fused_workers(const WorkerTask<float>&, int, bool,
+                                                                cudaStream_t);
+template std::unique_ptr<WorkerSteps<double>> make_fused_workers(const WorkerTask<double>&, int, bool,
+                                                                 cudaStream_t);
 
 }  // namespace slowsde
 

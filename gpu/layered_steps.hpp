@@ -1,14 +1,14 @@
 // One local step of all workers, layer by layer: batched matrix products, and between them small functions of
-// one index. Written for any machine that can do both: on a GPU cuBLAS and kernels with a thread for each
-// index, in tests plain loops.
+// one index. A convolution is a product with the columns of its input, one for each output position. Written
+// for any machine that can do both: on a GPU cuBLAS and kernels with a thread for each index, in tests plain
+// loops.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
-#include "slowsde/gpu/batch_source.hpp"
-#include "slowsde/gpu/mlp_layout.hpp"
-#include "slowsde/gpu/mlp_steps.hpp"
-#include "slowsde/problems/host_device.hpp"
+#include "slowsde/gpu/layered_functions.hpp"
+#include "slowsde/gpu/network_layout.hpp"
 
 namespace slowsde {
 
@@ -24,201 +24,61 @@ struct BatchedProduct {
   int count = 1;
 };
 
-/// What changes from step to step, in memory that the functions can read.
-template <class Real>
-struct StepInputs {
-  BatchSource source;
-  std::uint64_t step = 0, first = 0;             ///< k, and the step of numbers[0]
-  const UpdateNumbers<Real>* numbers = nullptr;  ///< of the steps from `first` on
-};
-
 /// Where the workers' activations are: matrices (features × B) without padding, for each layer all workers'.
 /// Offsets in numbers.
 struct LayeredPlan {
-  MlpLayout shape;  ///< sizes only
+  struct Place {
+    std::int64_t in = 0, out = 0, logistic = 0, delta = 0;
+    std::int64_t normed = 0, root = 0, sums = 0;  ///< group norm, as in NetworkLayout
+  };
+
+  NetworkLayout shape;  ///< sizes only
   std::uint32_t first_worker = 0;
   int workers = 1;
-  std::int64_t activations[MlpLayout::most_layers + 1] = {};  ///< of layer l's input; the last: outputs
-  std::int64_t logistic[MlpLayout::most_layers] = {}, delta[MlpLayout::most_layers] = {};
+  Place place[NetworkLayout::most_layers];
+  std::int64_t columns = 0;  ///< of one convolution at a time: (fan-in × positions·B)
   std::int64_t targets = 0, losses = 0, gradients = 0;
   std::int64_t numbers = 0;  ///< all of it
 
-  LayeredPlan(const MlpLayout& layout, std::uint32_t first, int count)
+  LayeredPlan(const NetworkLayout& layout, std::uint32_t first, int count)
       : shape(layout), first_worker(first), workers(count) {
-    const auto take = [&](std::int64_t features) {
+    const auto take = [&](std::int64_t size) {
       const std::int64_t at = numbers;
-      numbers += (features * workers + 31) / 32 * 32;
+      numbers += (size * workers + 31) / 32 * 32;
       return at;
     };
     const std::int64_t B = shape.batch;
-    activations[0] = take(shape.inputs() * B);
+    std::int64_t most_columns = 0;
     for (int l = 0; l < shape.layers; ++l) {
-      const std::int64_t size = shape.layer[l].outputs * B;
-      activations[l + 1] = take(size);
-      if (shape.activation == Activation::silu) logistic[l] = take(size);
-      delta[l] = take(size);
+      const NetworkLayout::Layer& layer = shape.layer[l];
+      const NetworkLayout::Layer* const below = l > 0 ? &shape.layer[l - 1] : nullptr;
+      Place& at = place[l];
+      at.in = below ? place[l - 1].out : take(layer.inputs * B);
+      at.out = take(layer.outputs * B);
+      if (layer.activated && layer.activation == Activation::silu) at.logistic = take(layer.outputs * B);
+      const bool norm = layer.kind == LayerKind::group_norm;
+      if (norm) {
+        at.normed = below && below->activated ? take(layer.outputs * B) : at.in;
+        at.root = take(layer.channels_out * B);
+        at.sums = take(2 * layer.channels_out * B);
+      }
+      at.delta = norm && below ? place[l - 1].delta : take(layer.outputs * B);
+      if (layer.kind == LayerKind::convolution)
+        most_columns = std::max(most_columns, columns_of(layer) * layer.fan_in);
     }
+    columns = take(most_columns);
     targets = take(shape.loss == LossKind::squared ? shape.outputs() * B : 0);
     losses = take(B);
     gradients = take(shape.dim);
   }
+  /// Of a dense layer's or a convolution's product.
+  std::int64_t columns_of(const NetworkLayout::Layer& layer) const {
+    return static_cast<std::int64_t>(layer.positions_out()) * shape.batch;
+  }
   std::int64_t chosen() const { return 2 * static_cast<std::int64_t>(workers) * shape.batch; }  ///< ints
 };
 
-namespace detail {
-
-// Functions of one index. `inputs` is what changes from step to step; workers are counted from 0 on this
-// device.
-
-template <class Real>
-struct ChooseSamples {
-  const StepInputs<Real>* inputs;
-  int* chosen;  ///< (workers × 2 × B)
-  std::uint32_t first_worker;
-  int batch, threads;  ///< threads: 1 where samples are drawn one after the other, else B
-  SLOWSDE_HD void operator()(std::int64_t i) const {
-    const int w = static_cast<int>(i / threads),
-              thread = static_cast<int>(i - static_cast<std::int64_t>(w) * threads);
-    int* const own = chosen + static_cast<std::int64_t>(w) * 2 * batch;
-    inputs->source.choose(thread, threads, first_worker + static_cast<std::uint32_t>(w), inputs->step, own,
-                          own + batch);
-  }
-};
-
-template <class Real>
-struct GatherInputs {
-  const StepInputs<Real>* inputs;
-  const int* chosen;
-  int batch, features;
-  Real* x;
-  SLOWSDE_HD void operator()(std::int64_t i) const {
-    const int size = batch * features, w = static_cast<int>(i / size);
-    inputs->source.gather(static_cast<int>(i - static_cast<std::int64_t>(w) * size), size,
-                          chosen + static_cast<std::int64_t>(w) * 2 * batch,
-                          x + static_cast<std::int64_t>(w) * size, batch);
-  }
-};
-
-template <class Real>
-struct MakeTargets {
-  const StepInputs<Real>* inputs;
-  const int* chosen;
-  std::uint32_t first_worker;
-  int batch, outputs;
-  Real* targets;
-  SLOWSDE_HD void operator()(std::int64_t i) const {
-    const int size = batch * outputs, w = static_cast<int>(i / size);
-    inputs->source.targets(static_cast<int>(i - static_cast<std::int64_t>(w) * size), size,
-                           first_worker + static_cast<std::uint32_t>(w), inputs->step,
-                           chosen + static_cast<std::int64_t>(w) * 2 * batch + batch,
-                           targets + static_cast<std::int64_t>(w) * size, batch);
-  }
-};
-
-/// z ← φ(z + b); p: SiLU's.
-template <class Real>
-struct AddBiasAndActivate {
-  const Real* bias;  ///< of worker 0
-  std::int64_t stride;
-  int outputs, batch;
-  bool activated;
-  Activation activation;
-  Real *z, *p;
-  SLOWSDE_HD void operator()(std::int64_t i) const {
-    const int size = outputs * batch;
-    const std::int64_t w = i / size;
-    const int o = static_cast<int>(i - w * size) / batch;
-    Real value = z[i] + bias[w * stride + o], logistic{0};
-    if (activated) value = slowsde::activated(activation, value, logistic);
-    z[i] = value;
-    if (activated && activation == Activation::silu) p[i] = logistic;
-  }
-};
-
-template <class Real>
-struct SampleLosses {
-  LossKind loss;
-  int outputs, batch;
-  const Real *f, *targets;
-  const int* chosen;
-  Real *delta, *losses;
-  SLOWSDE_HD void operator()(std::int64_t i) const {
-    const std::int64_t w = i / batch;
-    const int b = static_cast<int>(i - w * batch);
-    const std::int64_t at = w * outputs * batch + b;
-    losses[i] =
-        sample_loss(loss, outputs, f + at, targets + (loss == LossKind::squared ? at : 0),
-                    chosen[w * 2 * batch + batch + b], batch, Real{1} / static_cast<Real>(batch), delta + at);
-  }
-};
-
-/// δ ← δ φ'(z).
-template <class Real>
-struct ApplySlope {
-  Activation activation;
-  const Real *a, *p;
-  Real* delta;
-  SLOWSDE_HD void operator()(std::int64_t i) const {
-    delta[i] = delta[i] * slope(activation, a[i], activation == Activation::silu ? p[i] : Real{0});
-  }
-};
-
-/// g_o = Σ_b δ(o, b).
-template <class Real>
-struct BiasGradients {
-  const Real* delta;
-  int outputs, batch;
-  Real* g;  ///< of worker 0
-  std::int64_t stride;
-  SLOWSDE_HD void operator()(std::int64_t i) const {
-    const std::int64_t w = i / outputs;
-    Real sum{0};
-    for (int b = 0; b < batch; ++b) sum = sum + delta[i * batch + b];
-    g[w * stride + (i - w * outputs)] = sum;
-  }
-};
-
-template <class Formula, class Real>
-struct UpdateParameters {
-  const StepInputs<Real>* inputs;
-  std::int64_t d;
-  const Real* g;
-  Real *theta, *state;
-  SLOWSDE_HD void operator()(std::int64_t i) const {
-    const std::int64_t w = i / d;
-    const auto sink = UpdateSink<Formula, Real>::of(inputs->numbers[inputs->step - inputs->first],
-                                                    state + w * Formula::vectors * d, d);
-    sink(theta[i], g[i], static_cast<int>(i - w * d));
-  }
-};
-
-/// Adds a step's losses and begins the next step.
-template <class Real>
-struct FinishStep {
-  StepInputs<Real>* inputs;
-  const Real* losses;
-  int batch;
-  double* sums;
-  SLOWSDE_HD void operator()(std::int64_t w) const {
-    double sum = 0;
-    for (int b = 0; b < batch; ++b) sum += static_cast<double>(losses[w * batch + b]);
-    sums[w] += sum / batch;
-    if (w == 0) ++inputs->step;
-  }
-};
-
-/// rows_w = θ.
-template <class Real>
-struct CopyToRows {
-  const Real* theta;
-  std::int64_t d;
-  Real* rows;
-  SLOWSDE_HD void operator()(std::int64_t i) const { rows[i] = theta[i % d]; }
-};
-
-}  // namespace detail
-
-/// The pointers of one device. theta: worker w's parameters at theta + w·theta_stride.
+/// The pointers of one device.
 template <class Real>
 struct LayeredMemory {
   StepInputs<Real>* inputs = nullptr;
@@ -227,12 +87,187 @@ struct LayeredMemory {
   double* losses = nullptr;  ///< (workers)
 };
 
+namespace detail {
+
+/// The passes of one step through the layers. theta: worker w's parameters at theta + w·theta_stride.
+template <class Real, class Machine>
+class LayeredPass {
+ public:
+  LayeredPass(Machine& machine, const LayeredPlan& plan, Real* memory, const Real* theta,
+              std::int64_t theta_stride)
+      : machine_(machine), plan_(plan), memory_(memory), theta_(theta), theta_stride_(theta_stride) {}
+
+  void forward(int l) {
+    const Layer& layer = plan_.shape.layer[l];
+    switch (layer.kind) {
+      case LayerKind::dense:
+      case LayerKind::convolution:
+        forward_product(l);
+        break;
+      case LayerKind::group_norm:
+        machine_.for_each(numbers(layer.channels_in), GroupNormSums<Real>{norm(l), false});
+        machine_.for_each(numbers(layer.channels_in), GroupNormSums<Real>{norm(l), true});
+        machine_.for_each(numbers(layer.channels_in), ApplyGroupNorm<Real>{norm(l), outputs(l)});
+        break;
+      case LayerKind::average_pool:
+        machine_.for_each(numbers(layer.outputs), Pool<Real>{in(l), plan_.shape.batch, outputs(l)});
+        break;
+      case LayerKind::pointwise:
+        machine_.for_each(numbers(layer.outputs), PassOn<Real>{in(l), outputs(l)});
+        break;
+    }
+  }
+
+  /// The gradients of the layer's parameters into g: (workers × d), and the adjoint of the layer below where
+  /// there is one that needs it.
+  void reverse(int l, Real* g) {
+    const Layer& layer = plan_.shape.layer[l];
+    const Real* const delta = memory_ + plan_.place[l].delta;
+    const bool below = l > plan_.shape.lowest;
+    switch (layer.kind) {
+      case LayerKind::dense:
+      case LayerKind::convolution:
+        reverse_product(l, g, below);
+        break;
+      case LayerKind::group_norm:
+        machine_.for_each(numbers(layer.channels_in), GroupNormAdjointSums<Real>{norm(l), delta});
+        machine_.for_each(static_cast<std::int64_t>(plan_.workers) * layer.parameters(),
+                          GroupNormGradients<Real>{memory_ + plan_.place[l].sums, layer.channels_in,
+                                                   plan_.shape.batch, g + layer.theta, plan_.shape.dim});
+        if (below)
+          machine_.for_each(numbers(layer.channels_in),
+                            ReverseGroupNorm<Real>{norm(l), delta, outputs(l - 1)});
+        break;
+      case LayerKind::average_pool:
+        if (below)
+          machine_.for_each(numbers(layer.inputs),
+                            Unpool<Real>{layer, delta, plan_.shape.batch, outputs(l - 1)});
+        break;
+      case LayerKind::pointwise:
+        if (below) machine_.for_each(numbers(layer.inputs), PassBack<Real>{delta, outputs(l - 1)});
+        break;
+    }
+  }
+
+ private:
+  using Layer = NetworkLayout::Layer;
+
+  /// Of matrices (rows × B) of all workers.
+  std::int64_t numbers(int rows) const {
+    return static_cast<std::int64_t>(plan_.workers) * rows * plan_.shape.batch;
+  }
+  Real* in(int l) const { return memory_ + plan_.place[l].in; }
+  LayerOutputs<Real> outputs(int l) const {
+    const LayeredPlan::Place& at = plan_.place[l];
+    return {plan_.shape.layer[l], memory_ + at.out, memory_ + at.logistic, memory_ + at.delta};
+  }
+  GroupNormOfWorkers<Real> norm(int l) const {
+    const Layer& layer = plan_.shape.layer[l];
+    const LayeredPlan::Place& at = plan_.place[l];
+    return {layer,           plan_.shape.batch,   theta_ + layer.theta, theta_stride_,
+            memory_ + at.in, memory_ + at.normed, memory_ + at.root,    memory_ + at.sums};
+  }
+  /// What W is multiplied by: a convolution's columns, made here; a dense layer's input.
+  Real* factors(int l) {
+    const Layer& layer = plan_.shape.layer[l];
+    if (layer.kind == LayerKind::dense) return in(l);
+    Real* const columns = memory_ + plan_.columns;
+    machine_.for_each(plan_.workers * plan_.columns_of(layer) * layer.fan_in,
+                      ToColumns<Real>{layer, plan_.shape.batch, in(l), columns});
+    return columns;
+  }
+
+  // A matrix (rows × columns) by rows is the transposed one by columns: Zᵀ = Aᵀ Wᵀ, all three as they lie in
+  // memory.
+  void forward_product(int l) {
+    const Layer& layer = plan_.shape.layer[l];
+    const auto columns = static_cast<int>(plan_.columns_of(layer));
+    const std::int64_t below = static_cast<std::int64_t>(layer.fan_in) * columns,
+                       above = static_cast<std::int64_t>(layer.channels_out) * columns;
+    Real* const z = memory_ + plan_.place[l].out;
+    machine_.multiply(BatchedProduct<Real>{.m = columns,
+                                           .n = layer.channels_out,
+                                           .k = layer.fan_in,
+                                           .a = factors(l),
+                                           .b = theta_ + layer.theta,
+                                           .c = z,
+                                           .row_a = columns,
+                                           .row_b = layer.fan_in,
+                                           .row_c = columns,
+                                           .stride_a = below,
+                                           .stride_b = theta_stride_,
+                                           .stride_c = above,
+                                           .count = plan_.workers});
+    machine_.for_each(plan_.workers * above,
+                      AddBiasAndActivate<Real>{layer, columns, theta_ + layer.theta + layer.weight_count,
+                                               theta_stride_, z, memory_ + plan_.place[l].logistic});
+  }
+
+  void reverse_product(int l, Real* g, bool has_below) {
+    const Layer& layer = plan_.shape.layer[l];
+    const auto columns = static_cast<int>(plan_.columns_of(layer));
+    const std::int64_t below = static_cast<std::int64_t>(layer.fan_in) * columns,
+                       above = static_cast<std::int64_t>(layer.channels_out) * columns;
+    const Real* const delta = memory_ + plan_.place[l].delta;
+    // G = δ Aᵀ, that is Gᵀ = A δᵀ
+    machine_.multiply(BatchedProduct<Real>{.transpose_a = true,
+                                           .m = layer.fan_in,
+                                           .n = layer.channels_out,
+                                           .k = columns,
+                                           .a = factors(l),
+                                           .b = delta,
+                                           .c = g + layer.theta,
+                                           .row_a = columns,
+                                           .row_b = columns,
+                                           .row_c = layer.fan_in,
+                                           .stride_a = below,
+                                           .stride_b = above,
+                                           .stride_c = plan_.shape.dim,
+                                           .count = plan_.workers});
+    if (layer.bias_count > 0)
+      machine_.for_each(static_cast<std::int64_t>(plan_.workers) * layer.channels_out,
+                        BiasGradients<Real>{delta, layer.channels_out, columns,
+                                            g + layer.theta + layer.weight_count, plan_.shape.dim});
+    if (!has_below) return;
+    // D = Wᵀ δ, that is Dᵀ = δᵀ W; a convolution's in place of its columns
+    const bool dense = layer.kind == LayerKind::dense;
+    const LayerOutputs<Real> under = outputs(l - 1);
+    Real* const product = dense ? under.delta : memory_ + plan_.columns;
+    machine_.multiply(BatchedProduct<Real>{.transpose_b = true,
+                                           .m = columns,
+                                           .n = layer.fan_in,
+                                           .k = layer.channels_out,
+                                           .a = delta,
+                                           .b = theta_ + layer.theta,
+                                           .c = product,
+                                           .row_a = columns,
+                                           .row_b = layer.fan_in,
+                                           .row_c = columns,
+                                           .stride_a = above,
+                                           .stride_b = theta_stride_,
+                                           .stride_c = below,
+                                           .count = plan_.workers});
+    if (!dense)
+      machine_.for_each(numbers(layer.inputs), FromColumns<Real>{layer, plan_.shape.batch, product, under});
+    else if (under.layer.activated)
+      machine_.for_each(numbers(layer.inputs), ApplySlope<Real>{under});
+  }
+
+  Machine& machine_;
+  const LayeredPlan& plan_;
+  Real* memory_;
+  const Real* theta_;
+  std::int64_t theta_stride_;
+};
+
+}  // namespace detail
+
 /// Enqueues the gradients of inputs->step at the workers' θ into g: (workers × d), and adds the losses, but
-/// does not begin the next step.
+/// does not begin the next step. theta: worker w's parameters at theta + w·theta_stride.
 template <class Real, class Machine>
 void layered_gradients(Machine& machine, const LayeredPlan& plan, const LayeredMemory<Real>& at,
                        bool one_by_one, const Real* theta, std::int64_t theta_stride, Real* g) {
-  const MlpLayout& shape = plan.shape;
+  const NetworkLayout& shape = plan.shape;
   const int K = plan.workers, B = shape.batch, L = shape.layers;
   const auto matrix = [&](std::int64_t offset) { return at.memory + offset; };
   const int choosers = one_by_one ? 1 : B;
@@ -240,85 +275,18 @@ void layered_gradients(Machine& machine, const LayeredPlan& plan, const LayeredM
                    detail::ChooseSamples<Real>{at.inputs, at.chosen, plan.first_worker, B, choosers});
   machine.for_each(
       static_cast<std::int64_t>(K) * B * shape.inputs(),
-      detail::GatherInputs<Real>{at.inputs, at.chosen, B, shape.inputs(), matrix(plan.activations[0])});
+      detail::GatherInputs<Real>{at.inputs, at.chosen, B, shape.inputs(), matrix(plan.place[0].in)});
   if (shape.loss == LossKind::squared)
     machine.for_each(static_cast<std::int64_t>(K) * B * shape.outputs(),
                      detail::MakeTargets<Real>{at.inputs, at.chosen, plan.first_worker, B, shape.outputs(),
                                                matrix(plan.targets)});
-
-  // A matrix (rows × columns) by rows is the transposed one by columns: Zᵀ = Aᵀ Wᵀ, all three as they lie in
-  // memory.
-  for (int l = 0; l < L; ++l) {
-    const MlpLayout::Layer& layer = shape.layer[l];
-    const std::int64_t below = static_cast<std::int64_t>(layer.inputs) * B,
-                       above = static_cast<std::int64_t>(layer.outputs) * B;
-    Real* const z = matrix(plan.activations[l + 1]);
-    machine.multiply(BatchedProduct<Real>{.m = B,
-                                          .n = layer.outputs,
-                                          .k = layer.inputs,
-                                          .a = matrix(plan.activations[l]),
-                                          .b = theta + layer.theta,
-                                          .c = z,
-                                          .row_a = B,
-                                          .row_b = layer.inputs,
-                                          .row_c = B,
-                                          .stride_a = below,
-                                          .stride_b = theta_stride,
-                                          .stride_c = above,
-                                          .count = K});
-    machine.for_each(K * above,
-                     detail::AddBiasAndActivate<Real>{theta + layer.theta + layer.outputs * layer.inputs,
-                                                      theta_stride, layer.outputs, B, layer.activated,
-                                                      shape.activation, z, matrix(plan.logistic[l])});
-  }
+  detail::LayeredPass<Real, Machine> pass(machine, plan, at.memory, theta, theta_stride);
+  for (int l = 0; l < L; ++l) pass.forward(l);
   machine.for_each(static_cast<std::int64_t>(K) * B,
-                   detail::SampleLosses<Real>{shape.loss, shape.outputs(), B, matrix(plan.activations[L]),
-                                              matrix(plan.targets), at.chosen, matrix(plan.delta[L - 1]),
-                                              matrix(plan.losses)});
-  for (int l = L - 1; l >= 0; --l) {
-    const MlpLayout::Layer& layer = shape.layer[l];
-    const std::int64_t below = static_cast<std::int64_t>(layer.inputs) * B,
-                       above = static_cast<std::int64_t>(layer.outputs) * B;
-    const Real* const delta = matrix(plan.delta[l]);
-    // G = δ Aᵀ, that is Gᵀ = A δᵀ
-    machine.multiply(BatchedProduct<Real>{.transpose_a = true,
-                                          .m = layer.inputs,
-                                          .n = layer.outputs,
-                                          .k = B,
-                                          .a = matrix(plan.activations[l]),
-                                          .b = delta,
-                                          .c = g + layer.theta,
-                                          .row_a = B,
-                                          .row_b = B,
-                                          .row_c = layer.inputs,
-                                          .stride_a = below,
-                                          .stride_b = above,
-                                          .stride_c = shape.dim,
-                                          .count = K});
-    machine.for_each(static_cast<std::int64_t>(K) * layer.outputs,
-                     detail::BiasGradients<Real>{delta, layer.outputs, B,
-                                                 g + layer.theta + layer.outputs * layer.inputs, shape.dim});
-    if (l == 0) break;
-    // D = Wᵀ δ, that is Dᵀ = δᵀ W
-    Real* const under = matrix(plan.delta[l - 1]);
-    machine.multiply(BatchedProduct<Real>{.transpose_b = true,
-                                          .m = B,
-                                          .n = layer.inputs,
-                                          .k = layer.outputs,
-                                          .a = delta,
-                                          .b = theta + layer.theta,
-                                          .c = under,
-                                          .row_a = B,
-                                          .row_b = layer.inputs,
-                                          .row_c = B,
-                                          .stride_a = above,
-                                          .stride_b = theta_stride,
-                                          .stride_c = below,
-                                          .count = K});
-    if (shape.layer[l - 1].activated)
-      machine.for_each(K * below, detail::ApplySlope<Real>{shape.activation, matrix(plan.activations[l]),
-                                                           matrix(plan.logistic[l - 1]), under});
-  }
+                   detail::SampleLosses<Real>{shape.loss, shape.outputs(), B, matrix(plan.place[L - 1].out),
+                                              matrix(plan.targets), at.chosen,
+                                              matrix(plan.place[L - 1].delta), matrix(plan.losses)});
+  for (int l = L - 1; l >= shape.lowest; --l) pass.reverse(l, g);
 }
 
 /// Enqueues one local step of the workers, in place in their rows: (workers × d).

@@ -1,72 +1,13 @@
 #include "slowsde/gpu/trainer_kernels.hpp"
 
 #include <algorithm>
-#include <string>
 
-#include "slowsde/gpu/cuda_block.hpp"
 #include "slowsde/gpu/cuda_check.hpp"
-#include "slowsde/gpu/mlp_steps.hpp"
+#include "slowsde/gpu/update_sink.hpp"
 #include "slowsde/gpu/with_formula.hpp"
 
 namespace slowsde {
 namespace {
-
-template <class Real>
-__device__ Real* block_memory() {
-  extern __shared__ __align__(32) unsigned char memory[];
-  return reinterpret_cast<Real*>(memory);
-}
-
-/// Copies `count` numbers by all threads of the block.
-template <class Real>
-__device__ void copy_by_block(const Real* from, std::int64_t count, Real* to) {
-  for (std::int64_t j = threadIdx.x; j < count; j += blockDim.x) to[j] = from[j];
-  __syncthreads();
-}
-
-template <class Formula, class Real>
-__global__ void __launch_bounds__(most_fused_threads)
-    fused_steps(const __grid_constant__ FusedSteps<Real> s) {
-  const std::int64_t w = blockIdx.x, d = s.layout.dim, state_size = Formula::vectors * d;
-  Real* const memory = block_memory<Real>();
-  Real* const own = s.state + w * state_size;
-  Real* state = own;
-  if (Formula::vectors > 0 && s.state_in_block) {
-    state = memory + s.layout.numbers;
-    copy_by_block(own, state_size, state);
-  }
-  const double loss = mlp_local_steps<Formula, Real>(
-      CudaBlock{}, s.layout, s.source, s.first_worker + static_cast<std::uint32_t>(w), s.step, s.steps,
-      s.numbers, s.start + w * s.start_stride, state, d, s.end + w * d, memory);
-  if (Formula::vectors > 0 && s.state_in_block) copy_by_block(state, state_size, own);
-  if (threadIdx.x == 0) s.losses[w] += loss;
-}
-
-template <class Real>
-__global__ void __launch_bounds__(most_fused_threads)
-    fused_gradients(const __grid_constant__ FusedSteps<Real> s) {
-  const std::int64_t w = blockIdx.x;
-  const CudaBlock block;
-  MlpBlock<Real, CudaBlock> network(block, s.layout, s.source, s.first_worker + static_cast<std::uint32_t>(w),
-                                    block_memory<Real>());
-  network.load(s.start + w * s.start_stride);
-  double loss = 0;
-  Real* const g_out = s.end + w * s.layout.dim;
-  network.step(s.step, loss, [g_out](Real&, Real g, int j) { g_out[j] = g; });
-  if (threadIdx.x == 0) s.losses[w] += loss;
-}
-
-template <class Real>
-void launch(void (*kernel)(FusedSteps<Real>), const FusedSteps<Real>& steps, int vectors,
-            cudaStream_t stream) {
-  const std::size_t bytes = steps.bytes(vectors);
-  check_cuda(
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
-      ("giving " + std::to_string(bytes) + " bytes of shared memory to a worker's block").c_str());
-  kernel<<<static_cast<unsigned>(steps.workers), static_cast<unsigned>(steps.threads), bytes, stream>>>(
-      steps);
-  check_launch("launching the fused steps");
-}
 
 constexpr int row_chunks = 8, row_columns = 32;
 
@@ -115,17 +56,6 @@ unsigned blocks_for(std::int64_t count) {
 }  // namespace
 
 template <class Real>
-void enqueue_fused_steps(const FusedSteps<Real>& steps, UpdateFormula formula, cudaStream_t stream) {
-  if (steps.gradients) {
-    launch<Real>(fused_gradients<Real>, steps, 0, stream);
-    return;
-  }
-  with_formula(formula, [&]<class Formula>(Formula) {
-    launch<Real>(fused_steps<Formula, Real>, steps, Formula::vectors, stream);
-  });
-}
-
-template <class Real>
 void enqueue_sum_of_rows(const Real* rows, int count, std::int64_t stride, std::int64_t d, double* sum,
                          cudaStream_t stream) {
   const auto blocks = static_cast<unsigned>((d + row_columns - 1) / row_columns);
@@ -150,8 +80,6 @@ void enqueue_update(UpdateFormula formula, const UpdateNumbers<Real>& numbers, s
   check_launch("launching the update of the average");
 }
 
-template void enqueue_fused_steps(const FusedSteps<float>&, UpdateFormula, cudaStream_t);
-template void enqueue_fused_steps(const FusedSteps<double>&, UpdateFormula, cudaStream_t);
 template void enqueue_sum_of_rows(const float*, int, std::int64_t, std::int64_t, double*, cudaStream_t);
 template void enqueue_sum_of_rows(const double*, int, std::int64_t, std::int64_t, double*, cudaStream_t);
 template void enqueue_divided(const double*, double, std::int64_t, float*, int, std::int64_t, cudaStream_t);

@@ -5,11 +5,10 @@
 
 #include <cuda_runtime_api.h>
 
-#include <cstddef>
 #include <cstdint>
 
 #include "slowsde/gpu/batch_source.hpp"
-#include "slowsde/gpu/mlp_layout.hpp"
+#include "slowsde/gpu/network_layout.hpp"
 #include "slowsde/optim/update_formula.hpp"
 
 namespace slowsde {
@@ -17,7 +16,7 @@ namespace slowsde {
 /// Local steps of the workers first_worker + w, w < workers, one block of threads each.
 template <class Real>
 struct FusedSteps {
-  MlpLayout layout;
+  NetworkLayout layout;
   BatchSource source;
   std::uint32_t first_worker = 0;
   int workers = 1;
@@ -26,26 +25,22 @@ struct FusedSteps {
   const UpdateNumbers<Real>* numbers = nullptr;  ///< (H)
   const Real* start = nullptr;                   ///< θ of worker w at start + w·start_stride
   std::int64_t start_stride = 0;
-  Real* state = nullptr;        ///< (workers × vectors × d)
-  bool state_in_block = false;  ///< whether a block keeps it beside the network; see bytes()
+  Real* state = nullptr;     ///< (workers × vectors × d)
+  BlockPlacement placement;  ///< what a block keeps in shared memory
+  /// (workers × layout.parameter_numbers), (workers × layout.work_numbers), where a block does not keep them.
+  Real *parameters = nullptr, *work = nullptr;
   Real* end = nullptr;  ///< (workers × d): θ at the end, or with `gradients` the gradients of the one step
   double* losses = nullptr;  ///< (workers): the sum of the batches' losses is added
   bool gradients = false;
   int threads = 128;  ///< of a block
-
-  /// Of a block's memory.
-  std::size_t bytes(int vectors) const {
-    const std::size_t state_numbers =
-        state_in_block ? static_cast<std::size_t>(vectors) * static_cast<std::size_t>(layout.dim) : 0;
-    return (static_cast<std::size_t>(layout.numbers) + state_numbers) * sizeof(Real);
-  }
 };
 
 /// Most threads that a block of the fused steps may have.
 inline constexpr int most_fused_threads = 256;
 
-/// Throws DeviceError where the block's memory is more than the device has.
-template <class Real>
+/// only_dense: for layouts of dense layers alone with all of the network in the block. Throws DeviceError
+/// where the block's memory is more than the device has.
+template <class Real, bool only_dense>
 void enqueue_fused_steps(const FusedSteps<Real>& steps, UpdateFormula formula, cudaStream_t stream);
 
 /// sum[j] = Σ_w rows[w·stride + j], j < d, in double precision and in an order of its own.

@@ -7,10 +7,9 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
 
 #include "slowsde/gpu/batch_source.hpp"
-#include "slowsde/gpu/mlp_layout.hpp"
+#include "slowsde/gpu/network_layout.hpp"
 #include "slowsde/optim/update_formula.hpp"
 
 namespace slowsde {
@@ -18,7 +17,7 @@ namespace slowsde {
 /// What every step needs; pointers are to device memory.
 template <class Real>
 struct WorkerTask {
-  MlpLayout layout;
+  NetworkLayout layout;
   UpdateFormula formula = UpdateFormula::sgd;
   int vectors = 0;  ///< of the rule's state
   std::uint32_t first_worker = 0;
@@ -49,10 +48,11 @@ class WorkerSteps {
   virtual void gradients(const StepRange<Real>& range) = 0;
 };
 
-/// Null, with the reason, where a worker does not fit into a block's shared memory. threads: 0 chooses.
+/// Null where a worker's network does not fit into a block's shared memory, unless `anywhere`: what does not
+/// fit is in device memory then. threads: 0 chooses.
 template <class Real>
 std::unique_ptr<WorkerSteps<Real>> make_fused_workers(const WorkerTask<Real>& task, int threads,
-                                                      cudaStream_t stream, std::string& why_not);
+                                                      bool anywhere, cudaStream_t stream);
 
 template <class Real>
 std::unique_ptr<WorkerSteps<Real>> make_layered_workers(const WorkerTask<Real>& task, cudaStream_t stream);

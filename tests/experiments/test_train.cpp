@@ -395,14 +395,16 @@ TEST_CASE("what cannot be trained is refused at its key") {
 }
 
 TEST_CASE("a training that the device does not do is refused before anything runs, and only there") {
-  const std::vector<std::string> cnn = {"network.kind=cnn", "network.channels=[4]", "network.pool=1"};
-  plan_of(mixture, cnn);
   plan_of(mixture, {}, Backend::cuda);
+  plan_of(mixture, {"network.kind=cnn", "network.channels=[4]", "network.pool=1"}, Backend::cuda);
+  const std::vector<std::string> deep = {"network.kind=cnn", "network.channels=[2,2,2,2,2,2,2,2,2,2,2,2]",
+                                         "network.pool=1"};
+  plan_of(mixture, deep);
   try {
-    plan_of(mixture, cnn, Backend::cuda);
+    plan_of(mixture, deep, Backend::cuda);
     FAIL_CHECK("accepted");
   } catch (const ConfigError& error) {
-    CHECK(std::string(error.what()).find("convolutions") != std::string::npos);
+    CHECK(std::string(error.what()).find("more than 24 layers") != std::string::npos);
   }
   CHECK(plan_of(mixture, {"train.gpu_path=layered"}).device.path == DevicePath::layered);
   CHECK_THROWS_AS(plan_of(mixture, {"train.gpu_path=fast"}), ConfigError);

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "slowsde/gpu/mlp_layout.hpp"
+#include "slowsde/gpu/network_layout.hpp"
 #include "slowsde/gpu/step_table.hpp"
 #include "slowsde/optim/trainer.hpp"
 #include "tests/gpu/network_cases.hpp"
@@ -21,7 +21,7 @@ namespace slowsde::test {
 /// What a wrong kernel has wrong.
 struct Mutation {
   std::string name;
-  std::function<void(MlpLayout&, BatchSource&)> change = {};
+  std::function<void(NetworkLayout&, BatchSource&)> change = {};
   double rate = 1;
 };
 
@@ -47,8 +47,8 @@ class LoopTrainer final : public Trainer<Real> {
         table_(setting.task, NetworkSetting::replica, this->share_),
         rows_(static_cast<std::size_t>(setting.params.workers) * this->d_) {
     std::string why_not;
-    MlpLayout layout =
-        make_mlp_layout(setting.network, setting.task.loss, setting.task.sampling.local_batch, why_not);
+    NetworkLayout layout =
+        make_network_layout(setting.network, setting.task.loss, setting.task.sampling.local_batch, why_not);
     REQUIRE(why_not == "");
     source_ = table_.source();
     source_.x = setting.data.x.data();
@@ -125,16 +125,16 @@ std::pair<std::vector<Real>, double> by_loops(const NetworkSetting& setting, Ste
 
 /// Checks Steps<float> and Steps<double> against the CPU's trainer after 1, 10 and 100 steps.
 template <template <class> class Steps>
-void check_against_cpu() {
-  check_trainings(
-      []<class Real>(const NetworkSetting& setting, Real) { return by_loops<Real>(setting, Steps<Real>{}); });
+void check_against_cpu(const std::vector<NetworkCase>& cases) {
+  check_trainings(cases, []<class Real>(const NetworkSetting& setting, Real) {
+    return by_loops<Real>(setting, Steps<Real>{});
+  });
 }
 
 /// Checks that steps with an error are far from the CPU's trainer.
 template <class Steps>
-void check_rejected(const Steps& steps, const Mutation& mutation) {
+void check_rejected(const std::vector<NetworkCase>& cases, const Steps& steps, const Mutation& mutation) {
   CAPTURE(mutation.name);
-  const auto cases = network_cases();
   // Both have label noise; one draws its samples, the other has them from a table.
   for (const NetworkCase& what : {cases[1], cases[3]}) {
     CAPTURE(what.name);
@@ -148,17 +148,43 @@ void check_rejected(const Steps& steps, const Mutation& mutation) {
 
 /// Errors that steps of any kind may have.
 inline std::vector<Mutation> common_mutations() {
-  return {{.name = "other samples", .change = [](MlpLayout&, BatchSource& source) { ++source.seed; }},
-          {.name = "another replica", .change = [](MlpLayout&, BatchSource& source) { ++source.replica; }},
-          {.name = "no label noise",
-           .change =
-               [](MlpLayout&, BatchSource& source) {
-                 source.label_sigma = 0;
-                 source.flip.probability = 0;
-               }},
-          {.name = "the slope of another activation",
-           .change = [](MlpLayout& layout, BatchSource&) { layout.activation = Activation::relu; }},
-          {.name = "a rate that is 1 % too large", .rate = 1.01}};
+  return {
+      {.name = "other samples", .change = [](NetworkLayout&, BatchSource& source) { ++source.seed; }},
+      {.name = "another replica", .change = [](NetworkLayout&, BatchSource& source) { ++source.replica; }},
+      {.name = "no label noise",
+       .change =
+           [](NetworkLayout&, BatchSource& source) {
+             source.label_sigma = 0;
+             source.flip.probability = 0;
+           }},
+      {.name = "the slope of another activation",
+       .change =
+           [](NetworkLayout& layout, BatchSource&) {
+             for (auto& layer : layout.layer) layer.activation = Activation::relu;
+           }},
+      {.name = "a rate that is 1 % too large", .rate = 1.01}};
+}
+
+/// Errors that steps of networks on images may have.
+inline std::vector<Mutation> image_mutations() {
+  const auto of_kind = [](LayerKind kind, auto change) {
+    return [kind, change](NetworkLayout& layout, BatchSource&) {
+      for (auto& layer : layout.layer)
+        if (layer.kind == kind) change(layer);
+    };
+  };
+  using Layer = NetworkLayout::Layer;
+  return {{.name = "images that are shifted by a pixel",
+           .change = of_kind(LayerKind::convolution, [](Layer& layer) { ++layer.padding; })},
+          {.name = "a group norm of one group",
+           .change = of_kind(LayerKind::group_norm, [](Layer& layer) { layer.groups = 1; })},
+          {.name = "a group norm with another eps",
+           .change = of_kind(LayerKind::group_norm, [](Layer& layer) { layer.eps += 0.01; })},
+          {.name = "another order of a pool's rows and columns",
+           .change = of_kind(LayerKind::average_pool, [](Layer& layer) {
+             std::swap(layer.height_in, layer.width_in);
+             std::swap(layer.height_out, layer.width_out);
+           })}};
 }
 
 }  // namespace slowsde::test

@@ -11,14 +11,18 @@
 #include <vector>
 
 #include "slowsde/optim/network_oracle.hpp"
+#include "slowsde/problems/network.hpp"
 #include "slowsde/problems/random_address.hpp"
 
 namespace slowsde::test {
 
-/// A network, its data, how it is trained, and on how many workers.
+/// A network, its data, how it is trained, and on how many workers. Either widths, of a perceptron, or an
+/// image and layers.
 struct NetworkCase {
   std::string name;
-  std::vector<int> widths;
+  std::vector<int> widths = {};
+  ImageShape image = {};
+  std::vector<Layer> layers = {};
   Activation activation = Activation::tanh;
   LossKind loss = LossKind::cross_entropy;
   const char* update = "sgd";
@@ -28,6 +32,10 @@ struct NetworkCase {
   BufferPolicy buffers = BufferPolicy::kept;
   Exchange exchange = Exchange::parameters;
   double flip = 0, label_sigma = 0, lr = 0.05;
+
+  Network network() const {
+    return layers.empty() ? mlp_network(widths, activation) : Network(image, layers);
+  }
 };
 
 /// Odd sizes, one worker, one sample, one layer; every rule, activation, loss, kind of sampling and of noise.
@@ -75,10 +83,75 @@ inline std::vector<NetworkCase> network_cases() {
   };
 }
 
+/// The layers of cnn_network.
+inline std::vector<Layer> cnn_layers(ImageShape image, const std::vector<int>& channels, int classes,
+                                     Activation activation, int groups, int pool) {
+  const Network network = cnn_network(image, channels, classes, activation, groups, pool);
+  std::vector<Layer> layers;
+  for (const Network::Step& step : network.steps()) layers.push_back(step.layer);
+  return layers;
+}
+
+/// The same of networks on images: every kind of layer in places where it is usual and where it is not. The
+/// rates are such that the trainings carry a rounding of the start along without magnifying it, as the
+/// tolerance supposes: Nesterov's steps of one sample at 0.05 would make it five times as large in 100 steps.
+inline std::vector<NetworkCase> image_cases() {
+  using enum Sampling;
+  return {
+      {.name = "CNN on digits with group norm, SiLU and pools",
+       .image = {1, 8, 8},
+       .layers = cnn_layers({1, 8, 8}, {4, 6}, 10, Activation::silu, 2, 2),
+       .local_batch = 16,
+       .local_steps = 10},
+      {.name = "odd sizes, strides, two activations, heavy ball, epochs",
+       .image = {2, 9, 13},
+       .layers = {Convolution{.channels = 6, .kernel = 3, .padding = 0, .stride = 2}, Activation::silu,
+                  GroupNorm{3, 1e-3}, AveragePool{2}, Activation::tanh,
+                  Convolution{.channels = 5, .kernel = 2, .padding = 1, .bias = false}, Activation::tanh,
+                  Dense{3}},
+       .update = "heavy-ball",
+       .sampling = epoch,
+       .workers = 3,
+       .local_batch = 5,
+       .buffers = BufferPolicy::averaged,
+       .flip = 0.2},
+      {.name = "one worker, one sample, ReLU, Nesterov, no group norm",
+       .image = {3, 4, 6},
+       .layers = cnn_layers({3, 4, 6}, {5}, 2, Activation::relu, 0, 2),
+       .update = "nesterov",
+       .workers = 1,
+       .local_batch = 1,
+       .lr = 0.02},
+      {.name = "a pool first, squared loss with label noise, AdamW, distinct samples",
+       .image = {2, 8, 4},
+       .layers = {AveragePool{2}, Convolution{.channels = 6, .kernel = 3, .padding = 2, .bias = false},
+                  GroupNorm{2}, Activation::silu, AveragePool{2}, Dense{7}, Activation::tanh, Dense{4}},
+       .loss = LossKind::squared,
+       .update = "adamw",
+       .sampling = distinct,
+       .workers = 5,
+       .local_batch = 6,
+       .buffers = BufferPolicy::reset,
+       .label_sigma = 0.3,
+       .lr = 0.01},
+      {.name = "a group norm first, activations at both ends, shards, averaged gradients",
+       .image = {4, 3, 3},
+       .layers = {Activation::tanh, Activation::silu, GroupNorm{2}, GroupNorm{1},
+                  Convolution{.channels = 3, .kernel = 3, .padding = 0}, Activation::tanh},
+       .update = "heavy-ball",
+       .sampling = fixed_shards,
+       .workers = 4,
+       .local_batch = 3,
+       .local_steps = 1,
+       .exchange = Exchange::gradients},
+  };
+}
+
 /// `n` samples of Gaussian classes.
-inline ClassificationData class_mixture(int inputs, int classes, int n) {
+inline ClassificationData class_mixture(ImageShape shape, int classes, int n) {
+  const int inputs = shape.size();
   ClassificationData data;
-  data.shape = {inputs, 1, 1};
+  data.shape = shape;
   data.classes = classes;
   for (int i = 0; i < n; ++i) {
     const int label = i % classes;
@@ -93,8 +166,8 @@ inline ClassificationData class_mixture(int inputs, int classes, int n) {
 
 struct NetworkSetting {
   NetworkCase what;
-  ClassificationData data;
   Network network;
+  ClassificationData data;
   NetworkTask task;
   TrainerParams params;
   std::vector<double> start;
@@ -102,9 +175,7 @@ struct NetworkSetting {
 
   NetworkSetting(const NetworkSetting&) = delete;  // the task points into the setting
   NetworkSetting(const NetworkCase& given, std::int64_t steps)
-      : what(given),
-        data(class_mixture(given.widths.front(), given.widths.back(), 101)),
-        network(mlp_network(given.widths, given.activation)) {
+      : what(given), network(given.network()), data(class_mixture(network.input(), network.outputs(), 101)) {
     task.network = &network;
     task.loss = given.loss;
     task.data = &data;
@@ -168,8 +239,8 @@ double largest_difference(const std::vector<A>& a, const std::vector<B>& b) {
 /// Checks trainings against the CPU's after 1, 10 and 100 steps, in both precisions; train(setting, Real{})
 /// returns what NetworkSetting::on_cpu does.
 template <class Train>
-void check_trainings(const Train& train) {
-  for (const NetworkCase& what : network_cases()) {
+void check_trainings(const std::vector<NetworkCase>& cases, const Train& train) {
+  for (const NetworkCase& what : cases) {
     CAPTURE(what.name);
     double worst = 0;  // of difference/tolerance
     for (const std::int64_t steps : {1, 10, 100}) {

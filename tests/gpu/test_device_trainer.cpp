@@ -9,6 +9,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "slowsde/gpu/cuda_check.hpp"
@@ -43,15 +44,18 @@ std::pair<std::vector<Real>, double> trained(const NetworkSetting& setting, Devi
 TEST_CASE("both paths train as the CPU's trainer does, after 1, 10 and 100 steps, in both precisions") {
   for (const DevicePath path : paths) {
     CAPTURE(std::string(name_of(path)));
-    test::check_trainings(
-        [path]<class Real>(const NetworkSetting& setting, Real) { return trained<Real>(setting, path); });
+    for (const auto& cases : {test::network_cases(), test::image_cases()})
+      test::check_trainings(cases, [path]<class Real>(const NetworkSetting& setting, Real) {
+        return trained<Real>(setting, path);
+      });
   }
 }
 
 TEST_CASE("wrong trainings on the device are rejected") {
   for (const DevicePath path : paths) {
-    for (const std::size_t which : {std::size_t{1}, std::size_t{3}}) {
-      const NetworkCase what = test::network_cases()[which];
+    for (const NetworkCase& what : {test::network_cases()[1], test::network_cases()[3],
+                                    test::image_cases()[1], test::image_cases()[3]}) {
+      CAPTURE(what.name);
       const auto expected = NetworkSetting(what, 10).on_cpu<float>().first;
       const auto reject = [&](const std::string& name, const auto& change) {
         CAPTURE(name);
@@ -66,8 +70,12 @@ TEST_CASE("wrong trainings on the device are rejected") {
         s.task.recipe.flip.probability = 0;
         s.task.recipe.target.label_sigma = 0;
       });
-      reject("another activation",
-             [&](NetworkSetting& s) { s.network = mlp_network(what.widths, Activation::relu); });
+      reject("another activation", [&](NetworkSetting& s) {
+        std::vector<Layer> layers;
+        for (const Network::Step& step : s.network.steps())
+          layers.push_back(std::holds_alternative<Activation>(step.layer) ? Activation::relu : step.layer);
+        s.network = Network(s.network.input(), layers);
+      });
       reject("a rate that is 1 % too large", [](NetworkSetting& s) {
         s.params.lr = LearningRate({.shape = LearningRateShape::cosine,
                                     .peak = 1.01 * s.what.lr,
@@ -79,16 +87,19 @@ TEST_CASE("wrong trainings on the device are rejected") {
 }
 
 TEST_CASE("the bits of a path are the same in every run, and a restored state continues the training") {
-  const NetworkSetting setting(test::network_cases()[1], 40);
-  for (const DevicePath path : paths) {
-    const auto all = trained<float>(setting, path);
-    CHECK(trained<float>(setting, path) == all);
-    const auto first = on_device<float>(setting, path);
-    while (first->steps_taken() < 14) first->round();
-    const auto second = on_device<float>(setting, path);
-    second->restore(first->state());
-    while (!second->finished()) second->round();
-    CHECK(second->parameters() == all.first);
+  for (const NetworkCase& what : {test::network_cases()[1], test::image_cases()[1]}) {
+    CAPTURE(what.name);
+    const NetworkSetting setting(what, 40);
+    for (const DevicePath path : paths) {
+      const auto all = trained<float>(setting, path);
+      CHECK(trained<float>(setting, path) == all);
+      const auto first = on_device<float>(setting, path);
+      while (first->steps_taken() < 14) first->round();
+      const auto second = on_device<float>(setting, path);
+      second->restore(first->state());
+      while (!second->finished()) second->round();
+      CHECK(second->parameters() == all.first);
+    }
   }
 }
 
@@ -106,15 +117,23 @@ TEST_CASE("the hook sees the workers whose mean is the average") {
   }
 }
 
-TEST_CASE(
-    "a network too large for a block says so when fused is asked for, and is trained layer by layer "
-    "otherwise") {
-  const NetworkSetting setting({.name = "wide", .widths = {40, 400, 400, 5}, .local_batch = 8}, 3);
-  CHECK_THROWS_WITH_AS(trained<float>(setting, DevicePath::fused),
-                       doctest::Contains("bytes of shared memory"), std::invalid_argument);
-  const double difference = test::largest_difference(trained<float>(setting, DevicePath::automatic).first,
-                                                     setting.on_cpu<float>().first);
-  CHECK(difference <= test::network_tolerance<float>(setting.what, 3));
+TEST_CASE("a network that a block's shared memory does not hold is trained all the same, by every path") {
+  const ImageShape image{3, 16, 16};
+  const std::vector<NetworkCase> cases = {
+      {.name = "too many activations",
+       .image = image,
+       .layers = test::cnn_layers(image, {16, 32}, 5, Activation::silu, 4, 2),
+       .update = "heavy-ball",
+       .local_batch = 8},
+      {.name = "too many weights", .widths = {40, 400, 400, 5}, .update = "heavy-ball", .local_batch = 8}};
+  for (const NetworkCase& what : cases) {
+    CAPTURE(what.name);
+    const NetworkSetting setting(what, 3);
+    const auto expected = setting.on_cpu<float>().first;
+    for (const DevicePath path : {DevicePath::automatic, DevicePath::fused, DevicePath::layered})
+      CHECK(test::largest_difference(trained<float>(setting, path).first, expected) <=
+            test::network_tolerance<float>(what, 3));
+  }
 }
 
 TEST_CASE("more workers than the GPU holds at once, and more memory than it has") {

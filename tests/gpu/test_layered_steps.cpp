@@ -49,7 +49,7 @@ template <class Real>
 struct LayeredLoops {
   LoopMachine machine = {};
 
-  void prepare(const MlpLayout& layout, const TrainerParams& params) {
+  void prepare(const NetworkLayout& layout, const TrainerParams& params) {
     plan.emplace(layout, 0, params.workers);
     formula = params.update->formula();
     chosen.resize(static_cast<std::size_t>(plan->chosen()));
@@ -103,20 +103,27 @@ struct LayeredLoops {
 TEST_CASE(
     "layer by layer all workers train as the CPU's trainer does, after 1, 10 and 100 steps, in both "
     "precisions") {
-  test::check_against_cpu<LayeredLoops>();
+  test::check_against_cpu<LayeredLoops>(test::network_cases());
+  test::check_against_cpu<LayeredLoops>(test::image_cases());
 }
 
 TEST_CASE("the bits do not depend on the order of the indices") {
-  for (const NetworkCase& what : test::network_cases()) {
-    CAPTURE(what.name);
-    const NetworkSetting setting(what, 10);
-    CHECK(test::by_loops<float>(setting, LayeredLoops<float>{.machine = {.backwards = true}}) ==
-          test::by_loops<float>(setting, LayeredLoops<float>{}));
-  }
+  for (const auto& cases : {test::network_cases(), test::image_cases()})
+    for (const NetworkCase& what : cases) {
+      CAPTURE(what.name);
+      const NetworkSetting setting(what, 10);
+      CHECK(test::by_loops<float>(setting, LayeredLoops<float>{.machine = {.backwards = true}}) ==
+            test::by_loops<float>(setting, LayeredLoops<float>{}));
+    }
 }
 
 TEST_CASE("wrong layered steps are rejected") {
-  for (const auto& mutation : test::common_mutations()) test::check_rejected(LayeredLoops<float>{}, mutation);
-  test::check_rejected(LayeredLoops<float>{.machine = {.left_out = 1}},
-                       {.name = "a term left out of each product"});
+  for (const auto& cases : {test::network_cases(), test::image_cases()}) {
+    for (const auto& mutation : test::common_mutations())
+      test::check_rejected(cases, LayeredLoops<float>{}, mutation);
+    test::check_rejected(cases, LayeredLoops<float>{.machine = {.left_out = 1}},
+                         {.name = "a term left out of each product"});
+  }
+  for (const auto& mutation : test::image_mutations())
+    test::check_rejected(test::image_cases(), LayeredLoops<float>{}, mutation);
 }
