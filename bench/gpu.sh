@@ -1,108 +1,229 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, in one go: builds with CUDA, runs the tests of device code, runs them again under
-# compute-sanitizer (memcheck and racecheck), measures the ensembles (W1, W2) over replicas and workers, their peers
-# in PyTorch and JAX on the same GPU, counts the floor from the machine code, measures ensembles of diagonal networks
-# over their dimension, and the training of networks (W3) over workers, on both paths.
+# Everything that needs a GPU, in one go and in pieces of less than ten minutes: builds with CUDA, runs the tests of
+# device code, measures the ensembles (W1, W2) and the training of networks (W3) over replicas, workers and steps, their
+# peers in PyTorch and JAX on the same GPU, counts the floors, draws the figures, and runs the tests again under
+# compute-sanitizer (memcheck and racecheck).
 #
-# usage: bench/gpu.sh [--most REPLICAS] [--no-sanitizer] [--no-peers] [--out DIR]
-# Writes DIR (default bench/results) gpu-ensembles-<gpu>-<date>.csv, gpu-training-… and gpu-floor-…. The peers run under
-# the Python that SLOWSDE_PYTHON names, or python3; one that lacks PyTorch or JAX leaves those lines out and says so.
-# Exit status 77 without a GPU, 1 if a test or a check fails.
+# usage: bench/gpu.sh [--out DIR] [--built DIR] [--minutes N] [--most REPLICAS] [--most-workers K] [--peers-most REPLICAS]
+#                     [--no-sanitizer] [--no-peers] [--no-figures] [--list]
+# Writes DIR (default bench/results/<gpu>): measurements.csv (a line for each measurement, with date and hardware),
+# pieces.txt (what is done: it is not done again), notes.txt (what was not measured, and why), instructions.csv and
+# floors.csv, figures/. --built: the programs are there, nothing is built or tested. --minutes: no longer than this; what
+# is left is for the next time. --list: what there is to do, without a GPU if the programs are built.
+# The peers run under the Python that SLOWSDE_PYTHON names, or /usr/bin/python3; one that lacks PyTorch or JAX leaves
+# those lines out and says so. Replicas go up to 1e8 (--most), those of the peers to 1e7 (--peers-most).
+# Exit status 77 without a GPU, 1 if a test or a check fails, 75 if the time is up and pieces are left.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 
-most=1e8 sanitizer=yes peers=yes out=bench/results
+most=1e8 most_workers=4096 peers_most=1e7 sanitizer=yes peers=yes figures=yes out='' built='' minutes=0 list=no
 while (($#)); do
   case $1 in
+    --out) out=$2; shift ;;
+    --built) built=$2; shift ;;
+    --minutes) minutes=$2; shift ;;
     --most) most=$2; shift ;;
+    --most-workers) most_workers=$2; shift ;;
+    --peers-most) peers_most=$2; shift ;;
     --no-sanitizer) sanitizer=no ;;
     --no-peers) peers=no ;;
-    --out) out=$2; shift ;;
-    *) sed -n '2,12p' "${BASH_SOURCE[0]}"; exit 2 ;;
+    --no-figures) figures=no ;;
+    --list) list=yes ;;
+    *) sed -n '2,15p' "${BASH_SOURCE[0]}"; exit 2 ;;
   esac
   shift
 done
-say() { printf '== %s\n' "$*"; }
+longest=590 # seconds of a piece
+build=${built:-build/cuda}
+tools=$(command -v /usr/bin/python3 || command -v python3)
+python=${SLOWSDE_PYTHON:-$tools}
+exec 3>&1 # what is said is said, wherever a piece's output goes
+say() { printf '== %s\n' "$*" >&3; }
 
-if ! command -v nvidia-smi >/dev/null || ! nvidia-smi -L | grep -q GPU; then
-  echo "skipped: this machine shows no NVIDIA GPU"
-  exit 77
+if [[ $list == no ]]; then
+  if ! command -v nvidia-smi >/dev/null || ! nvidia-smi -L | grep -q GPU; then
+    echo "skipped: this machine shows no NVIDIA GPU"
+    exit 77
+  fi
+  gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -n 1 | tr -cs 'A-Za-z0-9\n' '-' | sed 's/-$//')
+  out=${out:-bench/results/$gpu}
+  mkdir -p "$out"
+  measured=$out/measurements.csv pieces=$out/pieces.txt notes=$out/notes.txt
+  touch "$pieces"
 fi
-gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -n 1 | tr -cs 'A-Za-z0-9\n' '-' | sed 's/-$//')
-architecture=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d .)
-stamp=$gpu-$(date -u +%Y-%m-%d)
-mkdir -p "$out"
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+status=0
 
-say "build for sm_$architecture"
-cmake --preset cuda -DCMAKE_CUDA_ARCHITECTURES="$architecture"
-cmake --build build/cuda --parallel
-cmake --build build/cuda --target slowsde_bench_gpu slowsde_bench_gpu_training
-build/cuda/slowsde info
+# Seconds for what comes next; the script ends here if there are none.
+time_left() {
+  limit=$longest
+  ((minutes)) || return 0
+  local left=$((minutes * 60 - SECONDS))
+  if ((left < 5)); then
+    say "the $minutes minutes are up before $1: run again with the same --out for what is left"
+    exit 75
+  fi
+  ((left >= limit)) || limit=$left
+}
+is_done() { [[ $list == no ]] && grep -q "^$1 " "$pieces"; }
+mark_done() { printf '%s %s\n' "$1" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >>"$pieces"; }
 
-say "tests"
-ctest --test-dir build/cuda -L gpu --output-on-failure --no-tests=error
+# within_time NAME COMMAND...: its exit status; a piece that the end of the minutes cuts off ends the script.
+within_time() {
+  local name=$1 result=0
+  shift
+  time_left "$name"
+  timeout --kill-after=10 "$limit" "$@" || result=$?
+  if ((result == 124 || result == 137)); then
+    if ((limit < longest)); then
+      say "the $minutes minutes are up within $name: run again with the same --out for what is left"
+      exit 75
+    fi
+    say "$name takes longer than $longest s"
+  fi
+  return "$result"
+}
 
-if [[ $sanitizer == yes ]]; then
-  if command -v compute-sanitizer >/dev/null; then
+# check NAME COMMAND...: a piece without numbers.
+check() {
+  local name=$1
+  if [[ $list == yes ]]; then echo "$name"; return; fi
+  if is_done "$name"; then return; fi
+  say "$name"
+  within_time "$@" || { say "$name failed"; return 1; }
+  mark_done "$name"
+}
+
+# measure NAME COMMAND...: a piece whose lines of CSV go to the measurements, all or none.
+measure() {
+  local name=$1 result=0 lines=$scratch/lines
+  if [[ $list == yes ]]; then echo "$name"; return; fi
+  if is_done "$name"; then return; fi
+  say "$name"
+  within_time "$@" >"$lines" 2>"$scratch/said" || result=$?
+  cat "$scratch/said" >&2
+  sed "s/^/$name: /" "$scratch/said" >>"$notes"
+  if ((result == 77)); then return; fi
+  if ((result != 0)); then
+    say "$name failed with status $result: its numbers are left out"
+    status=1
+    return
+  fi
+  if (($(wc -l <"$lines") < 2)); then
+    say "$name measured nothing"
+    return
+  fi
+  local columns
+  columns=piece,$(head -n 1 "$lines")
+  if [[ -s $measured && $(head -n 1 "$measured") != "$columns" ]]; then
+    say "$measured has other columns than $name: choose another --out"
+    exit 1
+  fi
+  {
+    echo "$columns"
+    if [[ -s $measured ]]; then sed 1d "$measured" | grep -v "^$name," || true; fi
+    sed "1d;s/^/$name,/" "$lines"
+  } >"$measured.new"
+  mv "$measured.new" "$measured"
+  mark_done "$name"
+  sed 1d "$lines"
+}
+
+if [[ -z $built && $list == no ]]; then
+  architecture=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d .)
+  say "build for sm_$architecture"
+  longest=86400 # no piece of work with numbers: ninja goes on where it was stopped
+  within_time build cmake --preset cuda -DCMAKE_CUDA_ARCHITECTURES="$architecture"
+  within_time build cmake --build build/cuda --target slowsde_bench_gpu slowsde_bench_gpu_training --parallel
+  within_time build cmake --build build/cuda --parallel
+  longest=590
+  build/cuda/slowsde info
+fi
+if [[ -z $built ]]; then check tests ctest --test-dir build/cuda -L gpu --output-on-failure --no-tests=error || exit 1; fi
+
+ensemble_pieces=$("$build/slowsde_bench_gpu" list)
+training_pieces=$("$build/slowsde_bench_gpu_training" list)
+for piece in $ensemble_pieces; do
+  measure "$piece" "$build/slowsde_bench_gpu" "$piece" "$most"
+done
+for piece in $training_pieces; do
+  measure "$piece" "$build/slowsde_bench_gpu_training" "$piece" "$most_workers"
+done
+say "W4: slowsde has no Hessian-vector product on the GPU, so there is nothing to measure, nor peers beside it"
+
+# The forms over replicas (W3: workers); those that do best over what is left, too.
+if [[ $peers == yes ]] && ! "$python" -c 'import numpy' 2>/dev/null; then
+  say "no NumPy in $python: no peers are measured"
+  peers=no
+fi
+if [[ $peers == yes ]]; then
+  ensembles() {
+    measure "$1-$2-$3" "$python" bench/peers/gpu_ensembles.py "$1" "$2" "$3" --most "$peers_most"
+  }
+  for form in $("$python" bench/peers/gpu_ensembles.py list); do
+    for precision in f32 f64; do
+      ensembles "$form" "$precision" replicas
+      case $form in
+        W1-torch-compile | W1-jax-jit) ensembles "$form" "$precision" workers ;;
+      esac
+      case $form in
+        *-torch-compile | *-jax-jit) ensembles "$form" "$precision" steps ;;
+      esac
+    done
+  done
+  training() {
+    local name=W3-$1-$2
+    if [[ $list == no && ! -d $scratch/w3 ]] && ! is_done "$name"; then
+      within_time "data of W3" "$build/slowsde_bench_gpu_training" data "$scratch/w3" "$most_workers"
+    fi
+    measure "$name" "$python" bench/peers/gpu_training.py "$1" "$2" --data "$scratch/w3" --most "$most_workers"
+  }
+  for form in $("$python" bench/peers/gpu_training.py list); do
+    training "$form" workers
+    case $form in
+      torch-bmm-by-hand | jax-vmap) training "$form" steps ;;
+    esac
+  done
+fi
+
+if [[ $list == no ]]; then
+  say "floors, ratios and figures"
+  instructions=()
+  if command -v cuobjdump >/dev/null && [[ -s $measured ]]; then
+    # The columns by their names: multiprocessors and clock of slowsde's first line.
+    read -r multiprocessors clock < <(awk -F, 'NR == 1 { for (i = 1; i <= NF; ++i) at[$i] = i }
+      NR > 1 && $at["clock_mhz"] { print $at["multiprocessors"], $at["clock_mhz"]; exit }' "$measured")
+    "$tools" bench/sass_floor.py "$build/slowsde_bench_gpu" --clock "$clock" --multiprocessors "$multiprocessors" \
+      --measured "$measured" >"$out/instructions.csv" || status=1
+    instructions=(--instructions "$out/instructions.csv")
+  else
+    say "no cuobjdump or no measurements: the instructions are not counted"
+  fi
+  "$tools" bench/gpu_summary.py "$measured" "${instructions[@]}" --floors "$out/floors.csv" || status=1
+  if [[ $figures == yes ]]; then
+    if "$tools" -c 'import matplotlib' 2>/dev/null; then
+      "$tools" bench/figure_gpu.py "$measured" --out "$out/figures" || status=1
+    else
+      say "no matplotlib in $tools: bench/figure_gpu.py $measured draws the figures where there is one"
+    fi
+  fi
+fi
+
+if [[ $sanitizer == yes && -z $built ]]; then
+  if [[ $list == yes ]] || command -v compute-sanitizer >/dev/null; then
     for tool in memcheck racecheck; do
       for source in tests/gpu/test_*.cu tests/gpu/test_device_*.cpp; do
         name=$(basename "${source%.*}")
-        program=$(find build/cuda -type f -name "$name" -perm -u+x | head -n 1)
-        say "$tool $name"
+        program=build/cuda/tests/$name
         # The test of refused memory asks for too much on purpose: the refusal is not an error of the program.
-        compute-sanitizer --tool "$tool" --error-exitcode 1 --report-api-errors no "$program"
+        check "$tool-$name" compute-sanitizer --tool "$tool" --error-exitcode 1 --report-api-errors no "$program" ||
+          status=1
       done
     done
   else
     say "compute-sanitizer is not installed: memory and races are unchecked"
   fi
 fi
-
-say "ensembles"
-measured=$out/gpu-ensembles-$stamp.csv
-build/cuda/slowsde_bench_gpu "$most" | tee "$measured"
-
-say "training"
-build/cuda/slowsde_bench_gpu_training | tee "$out/gpu-training-$stamp.csv"
-
-if [[ $peers == yes ]]; then
-  say "peers"
-  "${SLOWSDE_PYTHON:-python3}" bench/peers/gpu_ensembles.py | tee -a "$measured" || say "peers: not all were measured"
-fi
-
-say "floor"
-if command -v cuobjdump >/dev/null; then
-  clock=$(awk -F, 'NR == 2 { print $4 }' "$measured")
-  multiprocessors=$(awk -F, 'NR == 2 { print $3 }' "$measured")
-  python3 bench/sass_floor.py build/cuda/slowsde_bench_gpu --clock "$clock" --multiprocessors "$multiprocessors" \
-    --measured "$measured" | tee "$out/gpu-floor-$stamp.csv"
-else
-  say "cuobjdump is not installed: the floor is not counted"
-fi
-
-say "best of each program"
-python3 - "$measured" <<'PYTHON'
-import csv, sys
-best = {}
-for row in csv.DictReader(open(sys.argv[1], encoding="utf-8")):
-    key = row["workload"], row["precision"], row["program"]
-    best[key] = max(best.get(key, 0.0), float(row["per_second_total"]))
-for (workload, precision, program), rate in sorted(best.items()):
-    print(f"{workload} {precision} {program:24} {rate:.3g} steps/s end to end")
-PYTHON
-
-say "diagonal networks: what their measurements take"
-python3 - "$measured" <<'PYTHON'
-import csv, sys
-samples = 40  # network_samples of bench/gpu_ensembles.cu
-for row in csv.DictReader(open(sys.argv[1], encoding="utf-8")):
-    workload, _, dimension = row["workload"].rpartition("-")
-    if workload != "diagonal-network":
-        continue
-    # A step of a worker reads each measurement twice, for the outputs and for the gradient: the floor in bytes, from
-    # whichever of the memories holds them, is this rate over that memory's.
-    step = 2 * samples * (int(dimension) // 2) * {"f32": 4, "f64": 8}[row["precision"]]
-    rate = float(row["per_second_kernel"])
-    print(f"d = {dimension:>6} {row['precision']} {rate:.3g} steps/s, {step} bytes a step, {1e-9 * step * rate:.0f} GB/s")
-PYTHON
+exit "$status"

@@ -1,20 +1,26 @@
 // Measures the CUDA ensembles: W1, Local SGD on the valley with label noise, and W2, Euler–Maruyama on its
-// slow SDE, over replicas and workers; then Local SGD with label noise on diagonal networks over their
-// dimension, a block of threads for each worker. One CSV line a measurement; `bench/gpu.sh` adds peers and
-// floors.
-//   slowsde_bench_gpu [most replicas, default 1e8]
+// slow SDE, over replicas, workers and steps; Local SGD with label noise on diagonal networks over their
+// dimension, a block of threads for each worker; and the device's own limits. One CSV line a measurement;
+// `bench/gpu.sh` adds peers and floors.
+//   slowsde_bench_gpu list                                  names of the pieces, each of some minutes
+//   slowsde_bench_gpu PIECE [most replicas, default 1e8]
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <exception>
+#include <functional>
+#include <limits>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "bench/gpu_row.hpp"
+#include "slowsde/gpu/device_array.hpp"
 #include "slowsde/gpu/device_info.hpp"
+#include "slowsde/gpu/device_timer.cuh"
 #include "slowsde/gpu/ensemble_kernels.hpp"
 #include "slowsde/gpu/sde_kernels.cuh"
 #include "slowsde/problems/diagonal_network.hpp"
@@ -23,51 +29,69 @@
 
 namespace {
 
-struct Measurement {
-  double kernel_seconds, total_seconds, mean, standard_error;
-};
+using slowsde::bench::GpuRow;
+using slowsde::bench::print_gpu_row;
+using slowsde::bench::worker_steps;
 
-struct Row {
-  std::string workload, precision;
-  std::uint64_t replicas;
-  int workers;
-  std::int64_t local_steps, steps;
-};
+/// Measures the rows of a sweep one after the other, from small to large: the median of three by total time,
+/// fewer where three would take more than a minute. The first row is run once more before, to load the
+/// kernels. A row that would take longer than `patience`, by what the last one took, is said and left out.
+class Sweep {
+ public:
+  explicit Sweep(const slowsde::Gpu& gpu) : gpu_(gpu) {}
 
-/// The median of three by total time; a first run, not counted, loads the kernels.
-template <class Run>
-Measurement median(Run run) {
-  run();
-  std::vector<Measurement> all;
-  double spent = 0;
-  while (all.size() < 3 && (all.empty() || spent < 60)) {
-    const auto begin = std::chrono::steady_clock::now();
-    const slowsde::ReducedEnsemble reduced = run();
-    const double total = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    const slowsde::Moments& x = reduced.cells.back();
-    all.push_back({reduced.kernel_seconds, total, x.mean, x.standard_error()});
-    spent += total;
+  /// `cost`: what the time is expected to be proportional to.
+  void measure(GpuRow row, double cost, const std::function<slowsde::ReducedEnsemble()>& run) {
+    const double expected = rate_ > 0 ? cost / rate_ : 0;
+    if (expected > patience) {
+      std::fprintf(stderr, "%s %s, %llu replicas, %d workers, %lld steps: not measured: about %.0f s\n",
+                   row.workload.c_str(), row.precision.c_str(), static_cast<unsigned long long>(row.replicas),
+                   row.workers, static_cast<long long>(row.steps), expected);
+      return;
+    }
+    if (rate_ == 0) run();
+    std::vector<GpuRow> all;
+    double spent = 0;
+    while (all.size() < 3 && (all.empty() || spent < 60)) {
+      const auto begin = std::chrono::steady_clock::now();
+      const slowsde::ReducedEnsemble reduced = run();
+      row.total_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+      row.kernel_seconds = reduced.kernel_seconds;
+      row.mean = reduced.cells.back().mean;
+      row.standard_error = reduced.cells.back().standard_error();
+      all.push_back(row);
+      spent += row.total_seconds;
+    }
+    std::sort(all.begin(), all.end(),
+              [](const GpuRow& a, const GpuRow& b) { return a.total_seconds < b.total_seconds; });
+    const GpuRow& median = all[all.size() / 2];
+    rate_ = cost / median.total_seconds;
+    print_gpu_row(gpu_, median, worker_steps(median));
   }
-  std::sort(all.begin(), all.end(),
-            [](const Measurement& a, const Measurement& b) { return a.total_seconds < b.total_seconds; });
-  return all[all.size() / 2];
+
+  const slowsde::Gpu& gpu() const { return gpu_; }
+
+ private:
+  static constexpr double patience = 240;  // seconds
+  slowsde::Gpu gpu_;
+  double rate_ = 0;
+};
+
+GpuRow row_of(const std::string& workload, const std::string& precision, std::uint64_t replicas, int workers,
+              std::int64_t local_steps, std::int64_t steps) {
+  GpuRow row;
+  row.program = "slowsde";
+  row.workload = workload;
+  row.precision = precision;
+  row.replicas = replicas;
+  row.workers = workers;
+  row.local_steps = local_steps;
+  row.steps = steps;
+  return row;
 }
 
-void print(const Row& row, const Measurement& m) {
-  char date[32];
-  const std::time_t now = std::time(nullptr);
-  std::strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", std::gmtime(&now));
-  const slowsde::Gpu gpu = slowsde::find_gpus().gpus.front();
-  const double items = static_cast<double>(row.replicas) * row.workers * static_cast<double>(row.steps);
-  std::printf("%s,%s,%d,%d,slowsde,%s,%s,%llu,%d,%lld,%lld,%.6g,%.6g,%.6g,%.6g,%.9g,%.3g\n", date,
-              gpu.name.c_str(), gpu.multiprocessors, gpu.clock_khz / 1000, row.workload.c_str(),
-              row.precision.c_str(), static_cast<unsigned long long>(row.replicas), row.workers,
-              static_cast<long long>(row.local_steps), static_cast<long long>(row.steps), m.kernel_seconds,
-              m.total_seconds, items / m.kernel_seconds, items / m.total_seconds, m.mean, m.standard_error);
-  std::fflush(stdout);
-}
-
-void w1(const Row& row) {
+void w1(Sweep& sweep, const std::string& precision, std::uint64_t replicas, int workers, std::int64_t steps) {
+  const GpuRow row = row_of("W1", precision, replicas, workers, 100, steps);
   slowsde::IterateEnsemble ensemble;
   ensemble.algorithm.workers = row.workers;
   ensemble.algorithm.lr = slowsde::LearningRate::constant(0.01);
@@ -80,25 +104,30 @@ void w1(const Row& row) {
   reduction.observables = {{slowsde::LaneObservable::Kind::component, 0}};
   reduction.bound = 1e6;
   const auto kernels = slowsde::make_ensemble_kernels(slowsde::Valley{});
-  print(row, median([&] { return kernels->reduce(ensemble, row.replicas, reduction, {}); }));
+  sweep.measure(row, worker_steps(row),
+                [&] { return kernels->reduce(ensemble, row.replicas, reduction, {}); });
 }
 
-void w2(const Row& row) {
+/// Euler–Maruyama from x = 1.5 to t = 1.
+template <class Sde>
+void trajectories(Sweep& sweep, const char* workload, const std::string& precision, std::uint64_t paths,
+                  std::int64_t steps) {
+  const GpuRow row = row_of(workload, precision, paths, 1, 1, steps);
   slowsde::EnsembleOptions options;
   options.trajectories = row.replicas;
   options.output_times = {1.0};
   options.max_step = 1.0 / static_cast<double>(row.steps);
   const auto run = [&]<class Real>(Real) {
-    return slowsde::sde_moments_on_device<slowsde::EulerMaruyama, slowsde::ValleySlowSde, Real, 1, 1>(
-        slowsde::EulerMaruyama{}, slowsde::ValleySlowSde{}, options, {1.5});
+    return slowsde::sde_moments_on_device<slowsde::EulerMaruyama, Sde, Real, 1, 1>(slowsde::EulerMaruyama{},
+                                                                                   Sde{}, options, {1.5});
   };
-  print(row, median([&] { return row.precision == "f32" ? run(0.0f) : run(0.0); }));
+  sweep.measure(row, worker_steps(row), [&] { return row.precision == "f32" ? run(0.0f) : run(0.0); });
 }
 
-/// Samples of the diagonal networks; bench/gpu.sh knows the number, too.
+/// Samples of the diagonal networks; bench/floors.py knows the number, too.
 constexpr int network_samples = 40;
 
-void diagonal_network(int d, const std::string& precision) {
+void diagonal_network(Sweep& sweep, int d, const std::string& precision) {
   const slowsde::DiagonalNetwork problem(slowsde::SparseRegression{network_samples, d / 2, 5, 1}.generate());
   slowsde::IterateEnsemble ensemble;
   ensemble.algorithm.workers = 8;
@@ -112,31 +141,155 @@ void diagonal_network(int d, const std::string& precision) {
   reduction.observables = {{slowsde::LaneObservable::Kind::norm, 0}};
   reduction.bound = 1e6;
   const auto kernels = slowsde::make_ensemble_kernels(problem);
-  const Row row{"diagonal-network-" + std::to_string(d), precision, 256, 8, 10, 200};
-  print(row, median([&] { return kernels->reduce(ensemble, row.replicas, reduction, {}); }));
+  const GpuRow row = row_of("diagonal-network-" + std::to_string(d), precision, 256, 8, 10, 200);
+  sweep.measure(row, worker_steps(row) * d,
+                [&] { return kernels->reduce(ensemble, row.replicas, reduction, {}); });
 }
 
-int measure(std::uint64_t most) {
+/// dx = dW: what is left of W2 without its drift, so the rate of the normal draws alone.
+struct NoiseAlone {
+  static constexpr slowsde::NoiseClass noise = slowsde::NoiseClass::additive;
+  static constexpr slowsde::Calculus calculus = slowsde::Calculus::ito;
+  SLOWSDE_HD int dim() const { return 1; }
+  SLOWSDE_HD int noise_dim() const { return 1; }
+  template <class T>
+  SLOWSDE_HD void drift(const T*, double, T* out) const {
+    out[0] = T(0.0);
+  }
+  template <class T>
+  SLOWSDE_HD void diffusion(const T*, double, T* S) const {
+    S[0] = T(1.0);
+  }
+};
+
+constexpr int chains = 8, chain_steps = 4096, chain_block = 256;
+
+/// Chains of dependent multiply-adds, enough in each thread to hide their latency.
+template <class Real>
+__global__ void __launch_bounds__(chain_block) multiply_adds(Real factor, Real term, Real* out) {
+  Real x[chains];
+#pragma unroll
+  for (int c = 0; c < chains; ++c) x[c] = static_cast<Real>(threadIdx.x + c);
+  for (int k = 0; k < chain_steps; ++k) {
+#pragma unroll
+    for (int c = 0; c < chains; ++c) x[c] = fma(x[c], factor, term);
+  }
+  Real sum = 0;
+#pragma unroll
+  for (int c = 0; c < chains; ++c) sum += x[c];
+  out[static_cast<std::size_t>(blockIdx.x) * chain_block + threadIdx.x] = sum;
+}
+
+/// The best of ten launches, in seconds.
+template <class Launch>
+double best_of_ten(Launch launch, const char* what) {
+  double best = std::numeric_limits<double>::infinity();
+  for (int k = 0; k < 10; ++k) {
+    slowsde::DeviceTimer timer;
+    timer.start();
+    launch();
+    slowsde::check_cuda(cudaGetLastError(), what);
+    timer.stop();
+    best = std::min(best, timer.seconds());
+  }
+  return best;
+}
+
+template <class Real>
+void multiply_add_roof(const slowsde::Gpu& gpu, const char* precision) {
+  const int blocks = 64 * gpu.multiprocessors;
+  slowsde::DeviceArray<Real> out(static_cast<std::size_t>(blocks) * chain_block);
+  GpuRow row = row_of("multiply-adds", precision, 1, 1, 1, 1);
+  row.program = "roof";
+  row.kernel_seconds = best_of_ten(
+      [&] {
+        multiply_adds<Real>
+            <<<blocks, chain_block>>>(static_cast<Real>(0.999), static_cast<Real>(1e-3), out.data());
+      },
+      "multiply-adds alone");
+  print_gpu_row(gpu, row, 2.0 * chains * chain_steps * chain_block * blocks);
+}
+
+/// What nothing on this device exceeds: operations (two for a multiply-add) and bytes (read and written) a
+/// second, and normals a second by the generator that all simulations share.
+void roofs(Sweep& sweep) {
+  multiply_add_roof<float>(sweep.gpu(), "f32");
+  multiply_add_roof<double>(sweep.gpu(), "f64");
+  const std::size_t bytes = std::size_t{1} << 30;
+  slowsde::DeviceArray<char> from(bytes), to(bytes);
+  GpuRow row = row_of("copy", "bytes", 1, 1, 1, 1);
+  row.program = "roof";
+  row.kernel_seconds = best_of_ten(
+      [&] {
+        slowsde::check_cuda(cudaMemcpyAsync(to.data(), from.data(), bytes, cudaMemcpyDeviceToDevice),
+                            "copying on the device");
+      },
+      "copying on the device");
+  print_gpu_row(sweep.gpu(), row, 2.0 * static_cast<double>(bytes));
+  for (const char* precision : {"f32", "f64"})
+    trajectories<NoiseAlone>(sweep, "normals", precision, 4000000, 1000);
+}
+
+/// Numbers of steps of a sweep over them: multiples of W1's hundred local steps.
+constexpr std::int64_t sweep_steps[] = {100, 300, 1000, 3000, 10000, 30000, 100000};
+
+using Piece = std::pair<std::string, std::function<void(Sweep&, std::uint64_t)>>;
+
+std::vector<Piece> pieces() {
+  std::vector<Piece> all{{"roofs", [](Sweep& sweep, std::uint64_t) { roofs(sweep); }}};
+  for (const std::string precision : {"f32", "f64"}) {
+    all.push_back({"W1-" + precision + "-replicas", [precision](Sweep& sweep, std::uint64_t most) {
+                     for (std::uint64_t replicas = 100; replicas <= most; replicas *= 10)
+                       w1(sweep, precision, replicas, 8, 2000);
+                   }});
+    all.push_back({"W1-" + precision + "-workers", [precision](Sweep& sweep, std::uint64_t most) {
+                     for (int workers = 8; workers <= 4096; workers *= 2)
+                       w1(sweep, precision, std::min<std::uint64_t>(most, 10000), workers, 2000);
+                   }});
+    all.push_back({"W1-" + precision + "-steps", [precision](Sweep& sweep, std::uint64_t most) {
+                     for (const std::int64_t steps : sweep_steps)
+                       w1(sweep, precision, std::min<std::uint64_t>(most, 100000), 8, steps);
+                   }});
+    all.push_back({"W2-" + precision + "-replicas", [precision](Sweep& sweep, std::uint64_t most) {
+                     for (std::uint64_t paths = 100; paths <= most; paths *= 10)
+                       trajectories<slowsde::ValleySlowSde>(sweep, "W2", precision, paths, 1000);
+                   }});
+    all.push_back({"W2-" + precision + "-steps", [precision](Sweep& sweep, std::uint64_t most) {
+                     for (const std::int64_t steps : sweep_steps)
+                       trajectories<slowsde::ValleySlowSde>(sweep, "W2", precision,
+                                                            std::min<std::uint64_t>(most, 1000000), steps);
+                   }});
+    all.push_back({"diagonal-network-" + precision, [precision](Sweep& sweep, std::uint64_t) {
+                     for (const int d : {100, 300, 1000, 3000, 10000, 30000, 100000})
+                       diagonal_network(sweep, d, precision);
+                   }});
+  }
+  return all;
+}
+
+int usage() {
+  std::fprintf(stderr, "usage: slowsde_bench_gpu list | PIECE [most replicas, from 100 to 1e10]\n");
+  return 2;
+}
+
+int run(int argc, char** argv) {
+  const double most = argc > 2 ? std::atof(argv[2]) : 1e8;
+  if (argc < 2 || argc > 3 || !(most >= 100 && most <= 1e10)) return usage();
+  const std::vector<Piece> all = pieces();
+  if (argv[1] == std::string("list")) {
+    for (const Piece& piece : all) std::printf("%s\n", piece.first.c_str());
+    return 0;
+  }
+  const auto piece = std::find_if(all.begin(), all.end(), [&](const Piece& p) { return p.first == argv[1]; });
+  if (piece == all.end()) return usage();
   const slowsde::GpuReport report = slowsde::find_gpus();
   if (report.gpus.empty()) {
     std::fprintf(stderr, "no GPU to measure: %s\n", report.why_none.c_str());
     return 77;
   }
-  std::printf(
-      "date,gpu,multiprocessors,clock_mhz,program,workload,precision,replicas,workers,local_steps,steps,"
-      "kernel_seconds,total_seconds,per_second_kernel,per_second_total,mean,standard_error\n");
-  for (const char* precision : {"f32", "f64"}) {
-    for (std::uint64_t replicas = 100; replicas <= most; replicas *= 10)
-      w1({"W1", precision, replicas, 8, 100, 2000});
-    for (int workers = 16; workers <= 4096; workers *= 2)
-      w1({"W1", precision,
-          std::max<std::uint64_t>(
-              1, std::min<std::uint64_t>(most, 8000000) / static_cast<std::uint64_t>(workers)),
-          workers, 100, 2000});
-    for (std::uint64_t replicas = 100; replicas <= most; replicas *= 10)
-      w2({"W2", precision, replicas, 1, 1, 1000});
-    for (const int d : {100, 300, 1000, 3000, 10000, 30000, 100000}) diagonal_network(d, precision);
-  }
+  slowsde::bench::print_gpu_columns();
+  Sweep sweep(report.gpus.front());
+  piece->second(sweep, static_cast<std::uint64_t>(most));
   return 0;
 }
 
@@ -144,12 +297,7 @@ int measure(std::uint64_t most) {
 
 int main(int argc, char** argv) {
   try {
-    const double most = argc > 1 ? std::atof(argv[1]) : 1e8;
-    if (!(most >= 100 && most <= 1e10)) {
-      std::fprintf(stderr, "usage: slowsde_bench_gpu [most replicas, from 100 to 1e10]\n");
-      return 2;
-    }
-    return measure(static_cast<std::uint64_t>(most));
+    return run(argc, argv);
   } catch (const std::exception& e) {
     std::fprintf(stderr, "slowsde_bench_gpu: %s\n", e.what());
     return 1;

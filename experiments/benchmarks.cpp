@@ -6,10 +6,12 @@
 #include <cstdint>
 #include <cstdio>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "slowsde/experiments/benchmark_window.hpp"
+#include "slowsde/experiments/peer.hpp"
 #include "slowsde/optim/local_sgd.hpp"
 #include "slowsde/problems/valley.hpp"
 #include "slowsde/sde/parallel.hpp"
@@ -75,14 +77,16 @@ std::string text(const char* format, double a, double b) {
   return buffer;
 }
 
-/// Both loops in turn, five times, the least time of each: the machine's noise hits both alike.
+/// All loops in turn, five times, the least time of each: the machine's noise hits all alike.
 std::vector<BenchmarkRow> w1(int threads) {
   constexpr int replicas = 10000, plain_replicas = 2000, rounds = 5;
   const double work = static_cast<double>(workers) * steps;
+  Peer numpy("w1_numpy.py", "", threads, "NumPy");
   std::vector<BenchmarkRow> rows;
   for (const bool single : {false, true}) {
     W1Measurement packs, plain;
-    double normals = 0;
+    double normals = 0, numpy_rate = 0;
+    const std::string precision = single ? "f32" : "f64", form = "numpy_" + precision;
     for (int k = 0; k < rounds; ++k) {
       const W1Measurement a = w1_packs(single, replicas, threads),
                           b = w1_plain(single, plain_replicas, threads);
@@ -90,12 +94,13 @@ std::vector<BenchmarkRow> w1(int threads) {
       if (k == 0 || b.seconds < plain.seconds) plain = b;
       const auto count = static_cast<std::uint64_t>(work * replicas);
       normals = std::max(normals, normals_alone(single, count, threads));
+      if (numpy.has(form)) numpy_rate = std::max(numpy_rate, numpy.window(form, 0.3));
     }
-    const std::string precision = single ? "f32" : "f64";
     const double rate = work * replicas / packs.seconds, plain_rate = work * plain_replicas / plain.seconds;
     const double z = (packs.mean - plain.mean) / std::hypot(packs.se, plain.se);
     rows.push_back({"W1 slowsde", precision, "worker-steps", work * replicas, packs.seconds,
                     text("%.1f times the plain loop; moments differ by %.1f SE", rate / plain_rate, z)});
+    add_numpy(rows, numpy, numpy_rate, packs.mean, packs.se);
     rows.push_back(
         {"W1 plain", precision, "worker-steps", work * plain_replicas, plain.seconds, "mt19937_64"});
     rows.push_back(
@@ -107,6 +112,26 @@ std::vector<BenchmarkRow> w1(int threads) {
 
 }  // namespace
 
+void add_numpy(std::vector<BenchmarkRow>& rows, const Peer& numpy, double numpy_rate, double mean,
+               double se) {
+  BenchmarkRow& own = rows.back();
+  const std::string form = "numpy_" + own.setting;
+  if (!numpy.has(form)) {
+    own.note += "; " + (numpy.absent().empty() ? "NumPy: " + numpy.failed().at(form) : numpy.absent());
+    return;
+  }
+  const auto found = std::find_if(numpy.forms().begin(), numpy.forms().end(),
+                                  [&](const Peer::Form& f) { return f.name == form; });
+  const double z =
+      found->check.size() == 2 ? (found->check[0] - mean) / std::hypot(found->check[1], se) : NAN;
+  if (!(std::abs(z) <= 5))
+    throw std::runtime_error(own.loop + " " + own.setting + ": NumPy's mean differs by " + std::to_string(z) +
+                             " standard errors");
+  own.note +=
+      text("; %.1f times NumPy, whose mean differs by %.1f SE", own.items / own.seconds / numpy_rate, z);
+  rows.push_back({own.loop.substr(0, 2) + " numpy", own.setting, own.unit, numpy_rate, 1, numpy.version()});
+}
+
 double normals_alone(bool single_precision, std::uint64_t count, int threads) {
   return single_precision ? generate_normals<float>(count, threads)
                           : generate_normals<double>(count, threads);
@@ -117,7 +142,8 @@ W1Measurement w1_packs(bool single_precision, int replicas, int threads) {
 }
 
 void add_benchmarks(Registry& registry) {
-  registry.benchmarks.add("w1", "Local SGD on the valley with label noise, beside a plain loop", w1);
+  registry.benchmarks.add("w1", "Local SGD on the valley with label noise, beside a plain loop and NumPy",
+                          w1);
   add_sde_benchmarks(registry);
   add_network_benchmarks(registry);
 }

@@ -2,9 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
+#include <string>
 #include <vector>
 
 #include "slowsde/experiments/registry.hpp"
+#include "slowsde/optim/network_oracle.hpp"
+#include "slowsde/optim/trainer.hpp"
 #include "slowsde/problems/classification_data.hpp"
 
 namespace slowsde {
@@ -22,6 +26,13 @@ W1Measurement w1_plain(bool single_precision, int replicas, int threads);
 /// W1 by LocalSgdPack.
 W1Measurement w1_packs(bool single_precision, int replicas, int threads);
 
+class Peer;
+
+/// After the row of our loop, that of NumPy's: form "numpy_<precision>" of the peer, whose check is a mean
+/// and its standard error. Says in our row how they compare, or why there is none. Throws std::runtime_error
+/// if the means differ by more than five standard errors.
+void add_numpy(std::vector<BenchmarkRow>& rows, const Peer& numpy, double numpy_rate, double mean, double se);
+
 /// Normals per second that are drawn and summed: what no simulation with as much noise can exceed.
 double normals_alone(bool single_precision, std::uint64_t count, int threads);
 
@@ -29,12 +40,29 @@ double normals_alone(bool single_precision, std::uint64_t count, int threads);
 /// drawn with replacement, the mean of the workers every `local_steps` steps.
 struct W3Workload {
   std::vector<int> widths{64, 64, 64, 10};
-  int workers = 16, batch = 16, steps = 100, local_steps = 10;
+  int workers = 16, batch = 16, steps = 100, local_steps = 10, data_samples = 2048;
   double lr = 0.1;
   std::vector<float> start;  ///< (d)
   ClassificationData data;
   std::vector<int> samples;  ///< (steps × workers × batch)
+
+  /// The batches in `samples`, worker by worker: a worker's do not depend on how many there are.
+  SamplingPlan sampling() const;
+  TrainerParams training() const;
+  NetworkTask task(const Network& network) const;  ///< of mlp_network(widths), which outlives it
+  /// Floating-point operations of a step of a worker: the products of the passes, two for each term (forward,
+  /// gradient, and the adjoints of all layers but the first).
+  double operations() const;
 };
+
+/// Normal inputs with the labels of a random linear teacher.
+W3Workload made_up_w3(int workers);
+
+/// The mean loss of θ on all data.
+double w3_loss(const W3Workload& workload, const std::vector<float>& theta);
+
+/// theta.npy, x.npy, labels.npy and samples.npy, as the peers read them. Throws IoError.
+void write_w3(const W3Workload& workload, const std::filesystem::path& folder);
 
 /// W3 as one would write it first, with Eigen's matrices (bench/w3_plain.cpp): the mean after all steps.
 std::vector<float> w3_plain(const W3Workload& workload, int threads);

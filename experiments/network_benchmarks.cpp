@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <memory>
 #include <stdexcept>
@@ -14,6 +13,7 @@
 #include "slowsde/experiments/benchmark_window.hpp"
 #include "slowsde/experiments/benchmarks.hpp"
 #include "slowsde/experiments/errors.hpp"
+#include "slowsde/experiments/npy.hpp"
 #include "slowsde/experiments/peer.hpp"
 #include "slowsde/optim/network_oracle.hpp"
 #include "slowsde/problems/network_derivatives.hpp"
@@ -43,26 +43,7 @@ class TemporaryFolder {
   }
   TemporaryFolder(const TemporaryFolder&) = delete;
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  std::string path() const { return path_.string(); }
-
-  /// NAME.npy of a float or int array.
-  template <class T>
-  void write(const std::string& name, const std::vector<T>& values, const std::vector<std::size_t>& shape) {
-    static_assert(sizeof(T) == 4);
-    std::string sizes;
-    for (const std::size_t size : shape) sizes += std::to_string(size) + ", ";
-    std::string header = fmt::format("{{'descr': '<{}', 'fortran_order': False, 'shape': ({}), }}",
-                                     std::is_integral_v<T> ? "i4" : "f4", sizes);
-    header += std::string(63 - (10 + header.size()) % 64, ' ') + '\n';
-    const auto length = static_cast<std::uint16_t>(header.size());
-    std::ofstream file(path_ / (name + ".npy"), std::ios::binary);
-    file.write("\x93NUMPY\x01\x00", 8);
-    file.put(static_cast<char>(length & 0xff)).put(static_cast<char>(length >> 8));
-    file << header;
-    file.write(reinterpret_cast<const char*>(values.data()),
-               static_cast<std::streamsize>(values.size() * sizeof(T)));
-    if (!file) throw IoError("can not write " + (path_ / name).string());
-  }
+  const fs::path& path() const { return path_; }
 
  private:
   fs::path path_;
@@ -147,7 +128,7 @@ std::string peer_note(const std::string& loop, const char* unit, const Peer& pee
   const Peer::Form* first = nullptr;
   for (const Peer::Form& form : peer.forms()) {
     const double rate = best[form.name];
-    rows.push_back({loop + " " + form.name, "f32", unit, rate, 1, "PyTorch " + peer.version()});
+    rows.push_back({loop + " " + form.name, "f32", unit, rate, 1, peer.version()});
     if (!first || rate > best[first->name]) first = &form;
   }
   for (const auto& [name, reason] : peer.failed())
@@ -156,52 +137,21 @@ std::string peer_note(const std::string& loop, const char* unit, const Peer& pee
 }
 
 std::vector<BenchmarkRow> w3(int threads) {
-  constexpr int n = 2048;
-  W3Workload w;
+  const W3Workload w = made_up_w3(W3Workload{}.workers);
   const Network network = mlp_network(w.widths);
-  const Eigen::VectorXd start = network.initial_parameters(seed);
-  w.start = single(start);
-  w.data = random_data(n, network.inputs(), network.outputs());
-  const SamplingPlan sampling{
-      .sampling = Sampling::with_replacement, .samples = n, .workers = w.workers, .local_batch = w.batch};
-  EpochSampler sampler(sampling, seed);
-  for (int k = 0; k < w.steps; ++k) {
-    for (int i = 0; i < w.workers; ++i) {
-      const int* drawn = sampler.draw(0, static_cast<std::uint32_t>(i), static_cast<std::uint64_t>(k));
-      w.samples.insert(w.samples.end(), drawn, drawn + w.batch);
-    }
-  }
   TemporaryFolder folder;
-  folder.write("theta", w.start, {w.start.size()});
-  folder.write("x", w.data.x, {n, static_cast<std::size_t>(network.inputs())});
-  folder.write("labels", w.data.labels, {n});
-  folder.write("samples", w.samples,
-               {static_cast<std::size_t>(w.steps), static_cast<std::size_t>(w.workers),
-                static_cast<std::size_t>(w.batch)});
+  write_w3(w, folder.path());
   Peer peer("w3_local_sgd.py", folder.path(), threads);
 
-  TrainerParams params;
-  params.workers = w.workers;
-  params.lr = LearningRate::constant(w.lr);
-  params.rule = std::make_shared<ConstantRule>(w.local_steps);
-  params.total_steps = w.steps;
-  params.update = make_update_rule("sgd", [](std::string_view, double fallback) { return fallback; });
-  const NetworkTask task{
-      .network = &network, .data = &w.data, .sampling = sampling, .recipe = {}, .seed = seed};
-  NetworkTrainer<float> trainer(params, std::vector<double>(start.begin(), start.end()),
-                                NetworkOracle<float>::factory(task, 0), threads);
+  NetworkTrainer<float> trainer(w.training(), std::vector<double>(w.start.begin(), w.start.end()),
+                                NetworkOracle<float>::factory(w.task(network), 0), threads);
   const TrainerState<float> begin = trainer.state();
   const auto train = [&] {
     trainer.restore(begin);
     while (!trainer.finished()) trainer.round();
   };
-  BatchBuffer<float> all(network.inputs(), n);
-  NetworkGradient<float> network_gradient(network, LossKind::cross_entropy, n);
-  const auto loss = [&](const std::vector<float>& theta) {
-    return network_gradient.evaluate(theta.data(), consecutive_samples(w.data, 0, n, all)).loss_sum / n;
-  };
   train();
-  const double own_loss = loss(trainer.parameters()), plain_loss = loss(w3_plain(w, threads));
+  const double own_loss = w3_loss(w, trainer.parameters()), plain_loss = w3_loss(w, w3_plain(w, threads));
   constexpr double tolerance = 1e-4;  // a hundred steps in single precision, sums in another order
   require_agreement("W3, loss after 100 steps", peer, {own_loss}, tolerance);
   if (!(std::abs(plain_loss - own_loss) <= tolerance * own_loss))
@@ -216,12 +166,7 @@ std::vector<BenchmarkRow> w3(int threads) {
     best.add("floor", multiply_adds_alone(window / 3, threads));
     for (const Peer::Form& form : peer.forms()) best.add(form.name, peer.window(form.name, window));
   }
-  // Products of the passes per worker-step, two operations a term: forward, gradient, and the adjoints of all
-  // layers but the first.
-  double terms = 0;
-  for (std::size_t l = 0; l + 1 < w.widths.size(); ++l)
-    terms += (l == 0 ? 2.0 : 3.0) * w.widths[l] * w.widths[l + 1];
-  const double own = best["slowsde"], floor = best["floor"] / (2 * terms * w.batch);
+  const double own = best["slowsde"], floor = best["floor"] / w.operations();
   const char* unit = "worker-steps";
   std::vector<BenchmarkRow> rows{{"W3 slowsde", "f32", unit, own, 1, ""}};
   const std::string note = peer_note("W3", unit, peer, best, own, rows);
@@ -245,10 +190,10 @@ std::vector<BenchmarkRow> w4(int threads) {
   for (std::size_t i = 0; i < d; ++i)
     v.push_back(static_cast<float>(normal_at(seed, Stream::probe, 0, 0, i)));
   TemporaryFolder folder;
-  folder.write("theta", theta, {d});
-  folder.write("x", data.x, {n, static_cast<std::size_t>(network.inputs())});
-  folder.write("labels", data.labels, {n});
-  folder.write("v", v, {d});
+  write_npy(folder.path() / "theta.npy", theta, {d});
+  write_npy(folder.path() / "x.npy", data.x, {n, static_cast<std::size_t>(network.inputs())});
+  write_npy(folder.path() / "labels.npy", data.labels, {n});
+  write_npy(folder.path() / "v.npy", v, {d});
   Peer peer("w4_hvp.py", folder.path(), threads);
 
   BatchBuffer<float> buffer(network.inputs(), n);
@@ -290,6 +235,66 @@ std::vector<BenchmarkRow> w4(int threads) {
 }
 
 }  // namespace
+
+W3Workload made_up_w3(int workers) {
+  W3Workload w;
+  w.workers = workers;
+  const Network network = mlp_network(w.widths);
+  w.start = single(network.initial_parameters(seed));
+  w.data = random_data(w.data_samples, network.inputs(), network.outputs());
+  EpochSampler sampler(w.sampling(), seed);
+  for (int k = 0; k < w.steps; ++k) {
+    for (int i = 0; i < w.workers; ++i) {
+      const int* drawn = sampler.draw(0, static_cast<std::uint32_t>(i), static_cast<std::uint64_t>(k));
+      w.samples.insert(w.samples.end(), drawn, drawn + w.batch);
+    }
+  }
+  return w;
+}
+
+SamplingPlan W3Workload::sampling() const {
+  return {.sampling = Sampling::with_replacement,
+          .samples = data_samples,
+          .workers = workers,
+          .local_batch = batch};
+}
+
+TrainerParams W3Workload::training() const {
+  TrainerParams params;
+  params.workers = workers;
+  params.lr = LearningRate::constant(lr);
+  params.rule = std::make_shared<ConstantRule>(local_steps);
+  params.total_steps = steps;
+  params.update = make_update_rule("sgd", [](std::string_view, double fallback) { return fallback; });
+  return params;
+}
+
+NetworkTask W3Workload::task(const Network& network) const {
+  return {.network = &network, .data = &data, .sampling = sampling(), .recipe = {}, .seed = seed};
+}
+
+double W3Workload::operations() const {
+  double terms = 0;
+  for (std::size_t l = 0; l + 1 < widths.size(); ++l)
+    terms += (l == 0 ? 2.0 : 3.0) * widths[l] * widths[l + 1];
+  return 2 * terms * batch;
+}
+
+double w3_loss(const W3Workload& w, const std::vector<float>& theta) {
+  const Network network = mlp_network(w.widths);
+  BatchBuffer<float> all(network.inputs(), w.data_samples);
+  NetworkGradient<float> gradient(network, LossKind::cross_entropy, w.data_samples);
+  return gradient.evaluate(theta.data(), consecutive_samples(w.data, 0, w.data_samples, all)).loss_sum /
+         w.data_samples;
+}
+
+void write_w3(const W3Workload& w, const fs::path& folder) {
+  const auto size = [](int n) { return static_cast<std::size_t>(n); };
+  write_npy(folder / "theta.npy", w.start, {w.start.size()});
+  write_npy(folder / "x.npy", w.data.x, {size(w.data_samples), size(w.widths.front())});
+  write_npy(folder / "labels.npy", w.data.labels, {size(w.data_samples)});
+  write_npy(folder / "samples.npy", w.samples, {size(w.steps), size(w.workers), size(w.batch)});
+}
 
 void add_network_benchmarks(Registry& registry) {
   registry.benchmarks.add("w3", "Local SGD of 16 workers on an MLP, beside PyTorch where it is installed",

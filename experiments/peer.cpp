@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -32,7 +33,7 @@ std::string find_script(const std::string& name) {
 
 }  // namespace
 
-Peer::Peer(const std::string& name, const std::string& data, int threads) {
+Peer::Peer(const std::string& name, const std::string& data, int threads, const std::string& library) {
   const char* named = std::getenv("SLOWSDE_PYTHON");
   std::string python = named ? named : "/usr/bin/python3", script = find_script(name);
   if (script.empty()) {
@@ -64,7 +65,7 @@ Peer::Peer(const std::string& name, const std::string& data, int threads) {
     return;
   }
   process_ = process;
-  absent_ = "no PyTorch in " + python;
+  absent_ = "no " + library + " in " + python;
   for (std::string line; read_line(line);) {
     std::istringstream words(line);
     std::string kind, first;
@@ -76,7 +77,7 @@ Peer::Peer(const std::string& name, const std::string& data, int threads) {
     } else if (kind == "failed") {
       std::getline(words >> std::ws, failed_[first]);
     } else if (kind == "ready") {
-      version_ = first;
+      version_ = line.substr(std::min(line.size(), std::string("ready ").size()));
       absent_ = forms_.empty() ? "no form of it runs" : "";
       return;
     }
@@ -103,6 +104,10 @@ bool Peer::read_line(std::string& line) {
     if (count <= 0) return false;
     buffer_.append(bytes, static_cast<std::size_t>(count));
   }
+}
+
+bool Peer::has(const std::string& form) const {
+  return std::any_of(forms_.begin(), forms_.end(), [&](const Form& f) { return f.name == form; });
 }
 
 double Peer::window(const std::string& form, double seconds) {

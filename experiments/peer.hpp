@@ -13,21 +13,24 @@ namespace slowsde {
 class Peer {
  public:
   /// Starts `script` of the peers' folder (SLOWSDE_PEERS, or where slowsde is installed or built from) and
-  /// waits until its forms are warm. `data`: folder of the workload's arrays.
-  Peer(const std::string& script, const std::string& data, int threads);
+  /// waits until its forms are warm. `data`: folder of the workload's arrays, where it has any. `library`:
+  /// what it needs, named where it can not run.
+  Peer(const std::string& script, const std::string& data, int threads,
+       const std::string& library = "PyTorch");
   ~Peer();
   Peer(const Peer&) = delete;
   Peer& operator=(const Peer&) = delete;
 
   /// Why there are no forms; empty if there are.
   const std::string& absent() const { return absent_; }
-  const std::string& version() const { return version_; }  ///< of PyTorch
+  const std::string& version() const { return version_; }  ///< of the library, after its name
   /// What each form computed, in the order of the script.
   struct Form {
     std::string name;
     std::vector<double> check;
   };
   const std::vector<Form>& forms() const { return forms_; }
+  bool has(const std::string& form) const;
   /// Forms that do not run here, with the reason.
   const std::map<std::string, std::string>& failed() const { return failed_; }
 

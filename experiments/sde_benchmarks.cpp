@@ -11,6 +11,7 @@
 #include "slowsde/experiments/benchmark_window.hpp"
 #include "slowsde/experiments/benchmarks.hpp"
 #include "slowsde/experiments/config.hpp"
+#include "slowsde/experiments/peer.hpp"
 #include "slowsde/experiments/problem_entry.hpp"
 #include "slowsde/experiments/registry.hpp"
 #include "slowsde/optim/second_moment_catalogue.hpp"
@@ -36,8 +37,8 @@ Moments simulate(int threads) {
 }
 
 template <class T>
-std::vector<BenchmarkRow> rows_of(const std::string& precision, int threads, Moments& moments) {
-  double seconds = 0, normals = 0;
+std::vector<BenchmarkRow> rows_of(const std::string& precision, int threads, Peer& numpy, Moments& moments) {
+  double seconds = 0, normals = 0, numpy_rate = 0;
   const double items = static_cast<double>(paths) * steps;
   for (int k = 0; k < rounds; ++k) {
     const auto begin = std::chrono::steady_clock::now();
@@ -46,18 +47,26 @@ std::vector<BenchmarkRow> rows_of(const std::string& precision, int threads, Mom
     if (k == 0 || spent < seconds) seconds = spent;
     normals = std::max(
         normals, normals_alone(sizeof(typename T::Scalar) == 4, static_cast<std::uint64_t>(items), threads));
+    if (numpy.has("numpy_" + precision))
+      numpy_rate = std::max(numpy_rate, numpy.window("numpy_" + precision, 0.3));
   }
-  return {{"W2 slowsde", precision, "path-steps", items, seconds,
-           fmt::format("{:.0f} % of the normals alone", 100 * items / seconds / normals)},
-          {"normals alone", precision, "normals", items, items / normals, ""}};
+  std::vector<BenchmarkRow> rows{
+      {"W2 slowsde", precision, "path-steps", items, seconds,
+       fmt::format("{:.0f} % of the normals alone", 100 * items / seconds / normals)}};
+  add_numpy(rows, numpy, numpy_rate, moments.mean, moments.standard_error());
+  rows.push_back({"normals alone", precision, "normals", items, items / normals, ""});
+  return rows;
 }
 
 std::vector<BenchmarkRow> w2(int threads) {
+  Peer numpy("w2_numpy.py", "", threads, "NumPy");
   Moments f64, f32;
-  std::vector<BenchmarkRow> rows = rows_of<Pack<double>>("f64", threads, f64);
-  for (BenchmarkRow& row : rows_of<Pack<float>>("f32", threads, f32)) rows.push_back(std::move(row));
-  rows[2].note += fmt::format("; means differ by {:.1f} SE",
-                              (f32.mean - f64.mean) / std::hypot(f32.standard_error(), f64.standard_error()));
+  std::vector<BenchmarkRow> rows = rows_of<Pack<double>>("f64", threads, numpy, f64);
+  const std::size_t single = rows.size();
+  for (BenchmarkRow& row : rows_of<Pack<float>>("f32", threads, numpy, f32)) rows.push_back(std::move(row));
+  rows[single].note +=
+      fmt::format("; means differ by {:.1f} SE",
+                  (f32.mean - f64.mean) / std::hypot(f32.standard_error(), f64.standard_error()));
   return rows;
 }
 
@@ -112,7 +121,8 @@ std::vector<BenchmarkRow> w5(int) {
 }  // namespace
 
 void add_sde_benchmarks(Registry& registry) {
-  registry.benchmarks.add("w2", "Euler-Maruyama on a slow SDE of Local SGD, beside its normal draws", w2);
+  registry.benchmarks.add("w2",
+                          "Euler-Maruyama on a slow SDE of Local SGD, beside NumPy and its normal draws", w2);
   registry.benchmarks.add(
       "w5", "slow SDEs of small problems on one thread, packs beside one trajectory at a time", w5);
 }

@@ -20,14 +20,16 @@ class DeviceTimer {
     }
   }
 
-  /// Before and after what is timed; neither waits.
-  void start() {
+  /// Before and after what is timed on the stream; neither waits.
+  void start(cudaStream_t stream = nullptr) {
     spans_.emplace_back();
     check_cuda(cudaEventCreate(&spans_.back().first), "creating an event");
     check_cuda(cudaEventCreate(&spans_.back().second), "creating an event");
-    check_cuda(cudaEventRecord(spans_.back().first), "recording an event");
+    check_cuda(cudaEventRecord(spans_.back().first, stream), "recording an event");
   }
-  void stop() { check_cuda(cudaEventRecord(spans_.back().second), "recording an event"); }
+  void stop(cudaStream_t stream = nullptr) {
+    check_cuda(cudaEventRecord(spans_.back().second, stream), "recording an event");
+  }
 
   /// Waits for all spans.
   double seconds() {

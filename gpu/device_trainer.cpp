@@ -12,6 +12,9 @@
 #include "slowsde/gpu/trainer_kernels.hpp"
 #include "slowsde/gpu/worker_steps.hpp"
 #include "slowsde/problems/requirement.hpp"
+#if defined(SLOWSDE_CUDA)
+#include "slowsde/gpu/device_timer.cuh"
+#endif
 
 namespace slowsde {
 
@@ -84,6 +87,7 @@ class DeviceTrainer final : public Trainer<Real> {
         gpu_(device.gpu),
         device_sum_(device.device_sum),
         bf16_(device.bf16),
+        kernel_seconds_(device.kernel_seconds),
         own_(static_cast<std::size_t>(share_.count)),
         x_(task.data->x),
         labels_(task.data->labels),
@@ -142,12 +146,20 @@ class DeviceTrainer final : public Trainer<Real> {
       const std::int64_t per_step = static_cast<std::int64_t>(own_) * source_.batch;
       const std::int64_t at_once =
           std::clamp<std::int64_t>(table_.needed() ? table_entries / per_step : most_steps, 1, most_steps);
+      DeviceTimer timer;
       for (std::int64_t h = 0; h < H; h += at_once) {
-        workers_->take(range(state_.step + h, std::min(at_once, H - h), h == 0 ? theta_.data() : nullptr, h));
+        const StepRange<Real> steps =
+            range(state_.step + h, std::min(at_once, H - h), h == 0 ? theta_.data() : nullptr, h);
+        if (kernel_seconds_) timer.start(stream_);
+        workers_->take(steps);
+        if (kernel_seconds_) timer.stop(stream_);
       }
       if (before_average) show_workers(before_average);
+      if (kernel_seconds_) timer.start(stream_);
       average();
+      if (kernel_seconds_) timer.stop(stream_);
       fetch_average();
+      if (kernel_seconds_) *kernel_seconds_ += timer.seconds();
     }
     std::vector<double> losses(own_);
     losses_.download(losses.data(), own_);
@@ -234,6 +246,7 @@ class DeviceTrainer final : public Trainer<Real> {
   CurrentGpu gpu_;  // before all that is on it
   std::shared_ptr<DeviceSum> device_sum_;
   bool bf16_;
+  double* kernel_seconds_;
   std::size_t own_;  // this rank's workers
   OwnStream stream_{cudaStreamDefault};
   DeviceArray<float> x_;

@@ -30,6 +30,9 @@ struct DeviceTrainerParams {
   std::shared_ptr<DeviceSum> device_sum = nullptr;
   bool bf16 = false;  ///< whether those sums travel as bfloat16
   int gpu = 0;        ///< number of the GPU, modulo how many this process sees
+  /// Where given, the seconds that rounds take on the device are added to it, without what the host does
+  /// between them: measured at some cost, so not for the end-to-end time. The caller owns it.
+  double* kernel_seconds = nullptr;
 
   /// Throws std::invalid_argument naming what is violated.
   void check() const;

@@ -4,7 +4,7 @@ A peer is a dictionary of forms, name -> Form. Alone it measures itself and prin
 is driven from outside, so that its windows alternate with those of another program: it prints
     form NAME CHECK...        for every form that runs here, its check values after the warm-up
     failed NAME REASON        for every form that does not
-    ready TORCH_VERSION
+    ready LIBRARY VERSION
 and then answers each line "NAME SECONDS" on its standard input by "ITEMS SECONDS": the items that it did in the
 repeats that fill a window of so many seconds, and how long they took.
 """
@@ -16,7 +16,6 @@ import sys
 import time
 
 import numpy as np
-import torch
 
 
 class Form:
@@ -34,6 +33,20 @@ class Form:
         raise NotImplementedError
 
 
+class Blocks(Form):
+    """block(seed) -> final values, one block of `items` items on each thread; the check is their mean and its standard
+    error."""
+
+    def __init__(self, pool, threads, block, items):
+        self.pool, self.threads, self.block, self.items = pool, threads, block, threads * items
+
+    def run(self):
+        self.values = np.concatenate(list(self.pool.map(self.block, range(self.threads))))
+
+    def check(self):
+        return [float(self.values.mean()), float(self.values.std(ddof=1) / np.sqrt(len(self.values)))]
+
+
 def arguments(description):
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--data", type=pathlib.Path, help="folder of the workload's .npy files; default: drawn here")
@@ -42,9 +55,7 @@ def arguments(description):
     parser.add_argument("--rounds", type=int, default=5, help="windows per form, of which the best counts")
     parser.add_argument("--window", type=float, default=0.3, help="seconds")
     parser.add_argument("--serve", action="store_true", help="read windows from standard input")
-    parsed = parser.parse_args()
-    torch.set_num_threads(parsed.threads)
-    return parsed
+    return parser.parse_args()
 
 
 def load(folder, name):
@@ -88,9 +99,9 @@ def window(form, seconds):
     return items, spent
 
 
-def main(options, forms):
-    """`forms`: name -> function that makes the form. A form that does not run here (no compiler, an old version) is
-    reported, not hidden."""
+def main(options, forms, library):
+    """`forms`: name -> function that makes the form; `library`: name and version. A form that does not run here (no
+    compiler, an old version) is reported, not hidden."""
     ready = {}
     chosen = options.forms.split(",") if options.forms else list(forms)
     for name in chosen:
@@ -109,7 +120,7 @@ def main(options, forms):
             else:
                 print(json.dumps({"form": name, "failed": reason}), flush=True)
     if options.serve:
-        print("ready", torch.__version__, flush=True)
+        print("ready", library, flush=True)
         for line in sys.stdin:
             name, seconds = line.split()
             print(*window(ready[name], float(seconds)), flush=True)
@@ -127,7 +138,7 @@ def main(options, forms):
                     "items_per_second": best[name],
                     "threads": options.threads,
                     "check": form.check(),
-                    "torch": torch.__version__,
+                    "library": library,
                 }
             ),
             flush=True,

@@ -1,6 +1,7 @@
 """W3 in PyTorch: Local SGD of K = 16 workers, MLP 64-64-64-10 (tanh, cross-entropy), local batch 16, lr 0.1, plain SGD,
 the mean of the workers every 10 steps, f32. An item is one step of one worker; a repeat is 100 steps of all workers from
-the same start with the same samples, and the check is the loss of the mean on all data after it.
+the same start with the same samples, and the check is the loss of the mean on all data after it. gpu_training.py has the
+same forms on a GPU, for any K.
 """
 
 import numpy as np
@@ -14,16 +15,22 @@ K, BATCH, STEPS, LOCAL_STEPS, LR = 16, 16, 100, 10, 0.1
 
 
 class Workload:
-    def __init__(self, folder):
+    """`workers`: K; the samples of a worker are the same for any number of workers."""
+
+    def __init__(self, folder, workers=K, device="cpu"):
         if folder:
             theta, x, labels, samples = (peer.load(folder, name) for name in ("theta", "x", "labels", "samples"))
         else:
             theta, x, labels = peer.drawn(2048)
-            samples = np.random.default_rng(2).integers(2048, size=(STEPS, K, BATCH))
-        self.start = [(torch.from_numpy(w.copy()), torch.from_numpy(b.copy())) for w, b in peer.split(theta)]
-        self.x = torch.from_numpy(x)
-        self.labels = torch.from_numpy(labels.astype(np.int64))
-        self.samples = torch.from_numpy(samples.astype(np.int64)).reshape(STEPS, K * BATCH)
+            samples = np.random.default_rng(2).integers(2048, size=(STEPS, workers, BATCH))
+        if samples.shape[1] < workers:
+            raise ValueError(f"samples of {samples.shape[1]} workers only, {workers} asked for")
+        samples = samples[:, :workers].astype(np.int64).reshape(STEPS, workers * BATCH)
+        self.workers, self.device = workers, device
+        self.start = [tuple(torch.from_numpy(t.copy()).to(device) for t in layer) for layer in peer.split(theta)]
+        self.x = torch.from_numpy(x).to(device)
+        self.labels = torch.from_numpy(labels.astype(np.int64)).to(device)
+        self.samples = torch.from_numpy(samples).to(device)
 
     @torch.no_grad()
     def loss(self, layers):
@@ -36,10 +43,9 @@ class Workload:
 
 
 class LocalSgd(peer.Form):
-    items = STEPS * K
-
     def __init__(self, workload):
         self.workload = workload
+        self.workers, self.items = workload.workers, STEPS * workload.workers
 
     def run(self):
         for k in range(STEPS):
@@ -65,19 +71,19 @@ class Modules(LocalSgd):
 
     def __init__(self, workload):
         super().__init__(workload)
-        self.workers = [module() for _ in range(K)]
-        self.optimizers = [torch.optim.SGD(worker.parameters(), lr=LR) for worker in self.workers]
+        self.modules = [module().to(workload.device) for _ in range(self.workers)]
+        self.optimizers = [torch.optim.SGD(worker.parameters(), lr=LR) for worker in self.modules]
 
     @torch.no_grad()
     def reset(self):
         start = [t for layer in self.workload.start for t in layer]
-        for worker in self.workers:
+        for worker in self.modules:
             for parameter, value in zip(worker.parameters(), start):
                 parameter.copy_(value)
 
     def step(self, chosen):
         x, labels = self.workload.x, self.workload.labels
-        for k, (worker, optimizer) in enumerate(zip(self.workers, self.optimizers)):
+        for k, (worker, optimizer) in enumerate(zip(self.modules, self.optimizers)):
             mine = chosen[k * BATCH : (k + 1) * BATCH]
             optimizer.zero_grad()
             cross_entropy(worker(x[mine]), labels[mine]).backward()
@@ -85,13 +91,13 @@ class Modules(LocalSgd):
 
     @torch.no_grad()
     def average(self):
-        for copies in zip(*(worker.parameters() for worker in self.workers)):
+        for copies in zip(*(worker.parameters() for worker in self.modules)):
             mean = torch.stack(copies).mean(0)
             for copy in copies:
                 copy.copy_(mean)
 
     def layers(self):
-        parameters = list(self.workers[0].parameters())
+        parameters = list(self.modules[0].parameters())
         return list(zip(parameters[::2], parameters[1::2]))
 
 
@@ -107,14 +113,16 @@ class Vmap(LocalSgd):
 
         self.names = list(dict(net.named_parameters()))
         self.gradient = vmap(grad(loss))
+        self.first = dict(zip(self.names, (t for layer in workload.start for t in layer)))
+        self.parameters = {n: t.repeat(self.workers, *[1] * t.dim()) for n, t in self.first.items()}
 
     def reset(self):
-        start = [t for layer in self.workload.start for t in layer]
-        self.parameters = {n: t.expand(K, *t.shape).clone() for n, t in zip(self.names, start)}
+        for name, t in self.parameters.items():
+            t.copy_(self.first[name].expand_as(t))
 
     def step(self, chosen):
-        x = self.workload.x[chosen].view(K, BATCH, -1)
-        labels = self.workload.labels[chosen].view(K, BATCH)
+        x = self.workload.x[chosen].view(self.workers, BATCH, -1)
+        labels = self.workload.labels[chosen].view(self.workers, BATCH)
         gradient = self.gradient(self.parameters, x, labels)
         torch._foreach_add_(list(self.parameters.values()), [gradient[n] for n in self.names], alpha=-LR)
 
@@ -134,7 +142,7 @@ class BmmAutograd(LocalSgd):
         super().__init__(workload)
         self.parameters = []
         for weight, bias in workload.start:
-            self.parameters += [weight.T.repeat(K, 1, 1), bias.repeat(K, 1, 1)]
+            self.parameters += [weight.T.repeat(self.workers, 1, 1), bias.repeat(self.workers, 1, 1)]
         for parameter in self.parameters:
             parameter.requires_grad_()
         self.loss = torch.compile(self.eager_loss) if compiled else self.eager_loss
@@ -142,8 +150,8 @@ class BmmAutograd(LocalSgd):
     @torch.no_grad()
     def reset(self):
         for index, (weight, bias) in enumerate(self.workload.start):
-            self.parameters[2 * index].copy_(weight.T.expand(K, -1, -1))
-            self.parameters[2 * index + 1].copy_(bias.expand(K, 1, -1))
+            self.parameters[2 * index].copy_(weight.T.expand(self.workers, -1, -1))
+            self.parameters[2 * index + 1].copy_(bias.expand(self.workers, 1, -1))
 
     @staticmethod
     def eager_loss(parameters, x, labels):
@@ -152,10 +160,10 @@ class BmmAutograd(LocalSgd):
             a = torch.baddbmm(parameters[index + 1], a, parameters[index])
             if index + 2 < len(parameters):
                 a = torch.tanh(a)
-        return cross_entropy(a.reshape(K * BATCH, -1), labels, reduction="sum") / BATCH
+        return cross_entropy(a.flatten(0, 1), labels, reduction="sum") / BATCH
 
     def step(self, chosen):
-        x = self.workload.x[chosen].view(K, BATCH, -1)
+        x = self.workload.x[chosen].view(self.workers, BATCH, -1)
         gradient = torch.autograd.grad(self.loss(self.parameters, x, self.workload.labels[chosen]), self.parameters)
         with torch.no_grad():
             torch._foreach_add_(self.parameters, gradient, alpha=-LR)
@@ -180,16 +188,15 @@ class BmmByHand(LocalSgd):
 
     def __init__(self, workload, compiled=False):
         super().__init__(workload)
-        n = len(workload.x)
-        ones = torch.ones(n, 1)
-        self.x = torch.cat([workload.x, ones], 1)
+        k, device = self.workers, workload.device
+        self.x = torch.cat([workload.x, torch.ones(len(workload.x), 1, device=device)], 1)
         self.targets = torch.nn.functional.one_hot(workload.labels, 10).float()
-        self.weights = [torch.zeros(K, 65, outputs) for outputs in (65, 65, 10)]
+        self.weights = [torch.zeros(k, 65, outputs, device=device) for outputs in (65, 65, 10)]
         self.transposed = [w.transpose(1, 2) for w in self.weights]
-        self.batch_x, self.batch_y = torch.empty(K * BATCH, 65), torch.empty(K * BATCH, 10)
-        self.a0, self.y = self.batch_x.view(K, BATCH, 65), self.batch_y.view(K, BATCH, 10)
-        self.a1, self.a2, self.d1, self.d2 = (torch.empty(K, BATCH, 65) for _ in range(4))
-        self.p, self.sum = torch.empty(K, BATCH, 10), torch.empty(K, BATCH, 1)
+        self.batch_x, self.batch_y = (torch.empty(k * BATCH, width, device=device) for width in (65, 10))
+        self.a0, self.y = self.batch_x.view(k, BATCH, 65), self.batch_y.view(k, BATCH, 10)
+        self.a1, self.a2, self.d1, self.d2 = (torch.empty(k, BATCH, 65, device=device) for _ in range(4))
+        self.p, self.sum = (torch.empty(k, BATCH, width, device=device) for width in (10, 1))
         self.step = torch.compile(self.eager_step) if compiled else self.eager_step
 
     def reset(self):
@@ -229,6 +236,7 @@ class BmmByHand(LocalSgd):
 
 if __name__ == "__main__":
     options = peer.arguments(__doc__)
+    torch.set_num_threads(options.threads)
     work = Workload(options.data)
     peer.main(
         options,
@@ -240,4 +248,5 @@ if __name__ == "__main__":
             "bmm_by_hand": lambda: BmmByHand(work),
             "bmm_by_hand_compiled": lambda: BmmByHand(work, compiled=True),
         },
+        f"PyTorch {torch.__version__}",
     )

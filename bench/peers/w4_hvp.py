@@ -140,6 +140,7 @@ class ByHand(Product):
 
 if __name__ == "__main__":
     options = peer.arguments(__doc__)
+    torch.set_num_threads(options.threads)
     work = Workload(options.data)
     peer.main(
         options,
@@ -150,4 +151,5 @@ if __name__ == "__main__":
             "linearize": lambda: Linearized(work),
             "r_operator_by_hand": lambda: ByHand(work),
         },
+        f"PyTorch {torch.__version__}",
     )

@@ -37,11 +37,14 @@ struct Script {
 
 TEST_CASE("a peer says its forms, what they computed and which do not run, and answers windows with rates") {
   const Script script(
-      "echo form quick 1.5 -2e-3\necho form slow 1.5\necho failed third no compiler here\necho ready 9.8\n"
+      "echo form quick 1.5 -2e-3\necho form slow 1.5\necho failed third no compiler here\necho ready Library "
+      "9.8\n"
       "while read name seconds; do if [ $name = quick ]; then echo 300 0.5; else echo 10 2; fi; done\n");
   Peer peer("peer.py", "data", 2);
   CHECK(peer.absent().empty());
-  CHECK(peer.version() == "9.8");
+  CHECK(peer.version() == "Library 9.8");
+  CHECK(peer.has("slow"));
+  CHECK_FALSE(peer.has("third"));
   REQUIRE(peer.forms().size() == 2);
   CHECK(peer.forms()[0].name == "quick");
   CHECK(peer.forms()[0].check == std::vector<double>{1.5, -2e-3});

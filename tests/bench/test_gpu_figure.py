@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+"""Figures, floors and checks of a GPU's measurements, on a made-up file (made_up_measurements.csv; no machine measured it)."""
+import contextlib
+import csv
+import io
+import math
+import pathlib
+import sys
+import tempfile
+import unittest
+import warnings
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+sys.path[:0] = [str(ROOT / "bench"), str(ROOT / "plots"), str(ROOT / "tests" / "plots")]
+sys.dont_write_bytecode = True
+
+import figure_gpu  # noqa: E402
+import gpu_csv  # noqa: E402
+import gpu_summary  # noqa: E402
+import style  # noqa: E402
+from test_plots import collisions, texts  # noqa: E402
+
+MADE_UP = HERE / "made_up_measurements.csv"
+
+
+def called(module, *arguments):
+    """(exit status, standard output, standard error) of a program's main."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status = module.main([str(a) for a in arguments])
+        except SystemExit as end:
+            status = end.code
+    return status, out.getvalue(), err.getvalue()
+
+
+class OnMadeUp(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.scratch = pathlib.Path(folder.name)
+        self.lines = MADE_UP.read_text(encoding="utf-8").splitlines()
+
+    def written(self, lines):
+        path = self.scratch / "measurements.csv"
+        path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        return path
+
+    def changed(self, change, where=lambda row: True):
+        """The made-up file with the first row that fits changed."""
+        table = list(csv.DictReader(self.lines))
+        change(next(row for row in table if where(row)))
+        return self.written([self.lines[0], *(",".join(row.values()) for row in table)])
+
+
+class Figures(OnMadeUp):
+    def drawn(self, workload, precision="f32"):
+        rows = gpu_csv.read(MADE_UP)
+        of = [r for r in gpu_csv.simulations(rows) if (r["workload"], r["precision"]) == (workload, precision)]
+        return figure_gpu.draw(of, gpu_csv.roofs_of(rows))
+
+    def test_there_is_a_figure_for_every_workload_and_precision_that_is_measured(self):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            status, out, err = called(figure_gpu, MADE_UP, "--out", self.scratch)
+        self.assertEqual((status, err), (0, ""))
+        names = {pathlib.Path(line).name for line in out.splitlines()}
+        self.assertEqual(names, {f"gpu-{w}-f32.{e}" for w in ("W1", "W2", "W3") for e in ("png", "svg", "txt")})
+        self.assertIn("made up; not measured", (self.scratch / "gpu-W1-f32.txt").read_text(encoding="utf-8"))
+
+    def test_every_axis_that_is_swept_has_a_panel_and_no_text_covers_another_one(self):
+        for workload, swept in (("W1", ["replicas", "workers $K$", "steps"]), ("W2", ["replicas"]),
+                                ("W3", ["workers $K$", "steps"])):
+            with style.context():
+                fig, _ = self.drawn(workload)
+                self.assertEqual([ax.get_xlabel() for ax in fig.axes if ax.get_xlabel()], swept)
+                self.assertEqual(collisions(fig), [], workload)
+                labels = [text for text, _ in texts(fig)]
+                style.plt.close(fig)
+            self.assertIn("floor", labels)
+            self.assertIn("time to solution (s)", labels)
+
+    def test_the_line_of_proportional_time_ends_in_slowsdes_largest_measurement(self):
+        with style.context():
+            fig, _ = self.drawn("W1")
+            time = fig.axes[3]
+            grey = next(line for line in time.lines if line.get_color() == figure_gpu.LINEAR["color"])
+            style.plt.close(fig)
+        (x0, x1), (y0, y1) = grey.get_data()
+        self.assertAlmostEqual(y1 / y0, x1 / x0)
+        self.assertAlmostEqual(y1, 1e-3 + 1e7 * 8 * 2000 / 1e11)
+
+    def test_time_that_is_made_to_grow_linearly_grows_with_the_power_one(self):
+        rows = [r for r in gpu_csv.read(MADE_UP) if r["workload"] == "W1"]
+        exponent, begin, end = figure_gpu.growth(figure_gpu.sweeps(rows)["replicas"], "replicas")
+        self.assertEqual((begin, end), (10**6, 10**7))
+        self.assertAlmostEqual(exponent, math.log10(1.601 / 0.161), places=6)
+        for row in rows:
+            row["total_seconds"] **= 0.5
+        exponent, _, _ = figure_gpu.growth(figure_gpu.sweeps(rows)["replicas"], "replicas")
+        self.assertLess(exponent, 0.6)
+
+
+class Refusals(OnMadeUp):
+    def refused(self, path, words):
+        status, out, err = called(figure_gpu, path, "--out", self.scratch / "figures")
+        self.assertEqual((status, out), (1, ""))
+        self.assertEqual(err.count("\n"), 1)
+        self.assertIn(words, err)
+        self.assertFalse((self.scratch / "figures").exists())
+
+    def test_a_file_that_is_not_there(self):
+        self.refused(self.scratch / "nothing.csv", "nothing.csv")
+
+    def test_an_empty_file(self):
+        self.refused(self.written([]), "is empty")
+
+    def test_a_header_alone(self):
+        self.refused(self.written(self.lines[:1]), "holds no measurements")
+
+    def test_roofs_alone(self):
+        self.refused(self.written(self.lines[:4]), "holds nothing of slowsde's")
+
+    def test_a_missing_column(self):
+        self.refused(self.written([line.replace("total_seconds", "seconds") for line in self.lines]),
+                     "has no column total_seconds")
+
+    def test_a_line_that_is_cut_off(self):
+        self.refused(self.written([*self.lines, self.lines[-1][:40]]), "fields, the header")
+
+    def test_a_word_for_a_number(self):
+        self.refused(self.changed(lambda row: row.update(steps="many")), "steps is 'many', not a number")
+
+    def test_a_time_that_is_missing_or_not_positive(self):
+        def is_w1(row):
+            return row["workload"] == "W1"
+
+        for value in ("", "0", "-1", "nan"):
+            self.refused(self.changed(lambda row, v=value: row.update(total_seconds=v), is_w1), "not positive")
+        self.refused(self.changed(lambda row: row.update(total_seconds="inf"), is_w1), "total_seconds is inf")
+
+    def test_a_measurement_that_is_there_twice(self):
+        self.refused(self.written([*self.lines, self.lines[-1]]), f"measures what line {len(self.lines)} does")
+
+
+class Summary(OnMadeUp):
+    def summary(self, path):
+        return called(gpu_summary, path, "--floors", self.scratch / "floors.csv")
+
+    def test_the_floor_is_the_least_of_what_is_counted(self):
+        status, out, err = self.summary(MADE_UP)
+        self.assertEqual((status, err), (0, ""))
+        self.assertIn("W3 f32 torch-bmm-by-hand: at best", out)
+        with open(self.scratch / "floors.csv", encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        w3 = next(r for r in rows if r["workload"] == "W3" and r["program"] == "slowsde-fused")
+        # 2·16·(2·64² + 3·64² + 3·640) operations of 2e13 a second; 2·4·8970/10 bytes of 2e12 a second
+        self.assertAlmostEqual(float(w3["operations_floor"]), 2e13 / 716800, delta=1e4)
+        self.assertAlmostEqual(float(w3["bytes_floor"]), 2e12 / 7176, delta=1e5)
+        self.assertEqual(w3["binding"], "operations")
+        w1 = next(r for r in rows if r["workload"] == "W1" and r["replicas"] == "10000000" and r["program"] == "slowsde")
+        self.assertEqual(w1["binding"], "normals")
+        self.assertAlmostEqual(float(w1["share_of_floor"]), 1e11 / 4e11, delta=1e-3)
+
+    def test_a_peer_with_another_mean_is_found(self):
+        def is_jax(row):
+            return row["program"] == "jax-jit"
+
+        for errors, expected in ((4, 0), (8, 1)):
+            def shift(row, count=errors):
+                row["mean"] = str(1.2 + count * math.sqrt(2) * float(row["standard_error"]))
+
+            status, _, err = self.summary(self.changed(shift, is_jax))
+            self.assertEqual(status, expected)
+            self.assertEqual("disagreement: jax-jit W1" in err, expected == 1)
+        status, _, _ = self.summary(self.changed(lambda row: row.update(mean=""), is_jax))
+        self.assertEqual(status, 1)
+
+    def test_a_peer_with_another_loss_is_found(self):
+        status, _, err = self.summary(self.changed(lambda row: row.update(loss="1.6"),
+                                                   lambda row: row["program"] == "torch-bmm-by-hand"))
+        self.assertEqual(status, 1)
+        self.assertIn("loss 1.6", err)
+
+    def test_without_a_measurement_of_slowsde_there_is_no_summary(self):
+        peers = [line for line in self.lines if ",torch-" in line]
+        self.assertEqual(self.summary(self.written([self.lines[0], *peers]))[0], 77)
+
+
+if __name__ == "__main__":
+    unittest.main()
