@@ -13,7 +13,7 @@
 #include "slowsde/experiments/benchmark_window.hpp"
 #include "slowsde/experiments/benchmarks.hpp"
 #include "slowsde/experiments/errors.hpp"
-#include "slowsde/experiments/npy.hpp"
+#include "slowsde/experiments/npy_writer.hpp"
 #include "slowsde/experiments/peer.hpp"
 #include "slowsde/optim/network_oracle.hpp"
 #include "slowsde/problems/network_derivatives.hpp"

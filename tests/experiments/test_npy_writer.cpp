@@ -1,4 +1,4 @@
-#include "slowsde/experiments/npy.hpp"
+#include "slowsde/experiments/npy_writer.hpp"
 
 #include <doctest/doctest.h>
 
