@@ -73,7 +73,8 @@ Verification verify(const Registry& registry, Effort effort, const std::string& 
     const Claim& claim = item.entry;
     const auto begin = std::chrono::steady_clock::now();
     ClaimRun run(item.name, seed, effort, threads);
-    JudgedClaim judged{.name = item.name, .statement = claim.statement, .source = claim.source, .config = claim.config};
+    JudgedClaim judged{
+        .name = item.name, .statement = claim.statement, .source = claim.source, .config = claim.config};
     std::vector<Comparison> comparisons = claim.measure(run);
     if (comparisons.size() != static_cast<std::size_t>(claim.comparisons))
       throw std::logic_error(fmt::format("claim '{}' declares {} comparisons and returned {}", item.name,
@@ -134,7 +135,9 @@ std::string verification_json(const Verification& v) {
   json.member("inconclusive", v.count(Verdict::inconclusive)).key("claims").begin_array();
   for (const JudgedClaim& claim : v.claims) {
     json.begin_object().member("name", claim.name).member("statement", claim.statement);
-    json.member("source", claim.source).member("config", claim.config).member("verdict", verdict_name(claim.verdict));
+    json.member("source", claim.source)
+        .member("config", claim.config)
+        .member("verdict", verdict_name(claim.verdict));
     json.key("comparisons").begin_array();
     for (const auto& [c, judgement] : claim.comparisons) {
       json.begin_object().member("quantity", c.quantity).member("prediction_by", c.prediction);
