@@ -13,13 +13,13 @@ namespace {
 using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using Columns = Eigen::MatrixXf;
 
-struct Layer {
+struct PlainLayer {
   Matrix W;
   Eigen::VectorXf b;
 };
 
-std::vector<Layer> layers_of(const std::vector<int>& widths, const std::vector<float>& theta) {
-  std::vector<Layer> layers;
+std::vector<PlainLayer> layers_of(const std::vector<int>& widths, const std::vector<float>& theta) {
+  std::vector<PlainLayer> layers;
   const float* at = theta.data();
   for (std::size_t l = 0; l + 1 < widths.size(); ++l) {
     const int in = widths[l], out = widths[l + 1];
@@ -30,7 +30,7 @@ std::vector<Layer> layers_of(const std::vector<int>& widths, const std::vector<f
   return layers;
 }
 
-void step(const W3Workload& w, const int* chosen, std::vector<Layer>& layers, std::vector<Columns>& a,
+void step(const W3Workload& w, const int* chosen, std::vector<PlainLayer>& layers, std::vector<Columns>& a,
           std::vector<Columns>& delta) {
   const std::size_t L = layers.size();
   a[0].resize(w.widths[0], w.batch);
@@ -63,8 +63,8 @@ void step(const W3Workload& w, const int* chosen, std::vector<Layer>& layers, st
 
 std::vector<float> w3_plain(const W3Workload& w, int threads) {
   const auto K = static_cast<std::size_t>(w.workers);
-  std::vector<Layer> mean = layers_of(w.widths, w.start);
-  std::vector<std::vector<Layer>> workers(K);
+  std::vector<PlainLayer> mean = layers_of(w.widths, w.start);
+  std::vector<std::vector<PlainLayer>> workers(K);
   for (int k = 0; k < w.steps; k += w.local_steps) {
     parallel_for(threads, static_cast<std::size_t>(threads), [&](std::size_t t) {
       std::vector<Columns> a(w.widths.size()), delta(w.widths.size());
@@ -87,7 +87,7 @@ std::vector<float> w3_plain(const W3Workload& w, int threads) {
     }
   }
   std::vector<float> theta;
-  for (const Layer& layer : mean) {
+  for (const PlainLayer& layer : mean) {
     theta.insert(theta.end(), layer.W.data(), layer.W.data() + layer.W.size());
     theta.insert(theta.end(), layer.b.data(), layer.b.data() + layer.b.size());
   }
