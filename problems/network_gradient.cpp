@@ -41,6 +41,14 @@ struct NetworkGradient<Real>::Workspace {
     memory.resize(PassPlan(network, most, 0).size());
     labels.resize(most);
     scratch.resize(GradientSum<0, V, Real>::scratch_size(network, most));
+    // Now, and not at the first batch: which of a team's threads has one in a round is up to chance.
+    lay_out(most);
+  }
+
+  void lay_out(int of_columns) {
+    columns = of_columns;
+    plan.emplace(network, columns, 0);
+    pass.emplace(network, *plan, memory.data());
   }
 
   /// The caller's rows, which are `stride` apart: where they are if that is a pass's layout, else copied.
@@ -66,11 +74,7 @@ struct NetworkGradient<Real>::Workspace {
     else
       require(batch.labels != nullptr, "a batch of the cross-entropy has labels", "none");
     const int needed = batch_stride<Real>(batch.size) / lanes;
-    if (!pass || needed != columns) {
-      columns = needed;
-      plan.emplace(network, columns, 0);
-      pass.emplace(network, *plan, memory.data());
-    }
+    if (needed != columns) lay_out(needed);
     x = packs_of(batch.x, network.inputs(), batch.stride, x_copy);
     if (loss == LossKind::squared) y = packs_of(batch.y, network.outputs(), batch.stride, y_copy);
     samples = reinterpret_cast<const V*>(batch.samples);
