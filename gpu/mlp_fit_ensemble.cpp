@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "slowsde/gpu/continued_kernels.hpp"
 #include "slowsde/gpu/device_array.hpp"
 #include "slowsde/gpu/mlp_fit_kernels.hpp"
 #include "slowsde/gpu/own_stream.hpp"
@@ -39,9 +40,9 @@ void with_precision(const IterateEnsemble& ensemble, Use use) {
 
 /// Runs the rounds first … last − 1 of a table from the states, (replicas × d), and leaves where they end.
 template <class Real>
-void run_rounds(const MlpFit& fit, const IterateEnsemble& ensemble, const RoundTable& table,
-                std::size_t first, std::size_t last, std::uint64_t first_replica, std::uint64_t replicas,
-                std::vector<double>& states) {
+void run_on_device(const MlpFit& fit, const IterateEnsemble& ensemble, const RoundTable& table,
+                   std::size_t first, std::size_t last, std::uint64_t first_replica, std::uint64_t replicas,
+                   std::vector<double>& states) {
   auto setup = make_mlp_fit_setup<Real>(fit, ensemble.algorithm, ensemble.source);
   const std::vector<Real> x(fit.data().x.begin(), fit.data().x.end()),
       y(fit.data().y.begin(), fit.data().y.end());
@@ -83,7 +84,7 @@ void run_rounds(const MlpFit& fit, const IterateEnsemble& ensemble, const RoundT
   std::copy(host.begin(), host.end(), states.begin());
 }
 
-class MlpFitKernels final : public EnsembleKernels {
+class MlpFitKernels final : public ContinuedKernels {
  public:
   explicit MlpFitKernels(const MlpFit& fit) : fit_(fit) {}
 
@@ -97,47 +98,6 @@ class MlpFitKernels final : public EnsembleKernels {
     });
   }
 
-  void simulate(const IterateEnsemble& ensemble, std::uint64_t first_replica, std::uint64_t replicas,
-                std::vector<double>& states) const override {
-    states.clear();
-    std::vector<double> current;
-    for (std::size_t p = 0; p < ensemble.points.size(); ++p) {
-      advance(ensemble, first_replica, replicas, p, current);
-      states.insert(states.end(), current.begin(), current.end());
-    }
-  }
-
-  bool continues() const override { return true; }
-
-  void advance(const IterateEnsemble& ensemble, std::uint64_t first_replica, std::uint64_t replicas,
-               std::size_t point, std::vector<double>& states) const override {
-    if (point == 0) {
-      states.clear();
-      for (std::uint64_t r = 0; r < replicas; ++r)
-        states.insert(states.end(), ensemble.start.begin(), ensemble.start.end());
-    }
-    const RoundTable table = round_table(ensemble.algorithm, ensemble.points);
-    const std::size_t first = point == 0 ? 0 : table.rounds_at.at(point - 1),
-                      last = table.rounds_at.at(point);
-    with_precision(ensemble, [&]<class Real>(Real) {
-      run_rounds<Real>(fit_, ensemble, table, first, last, first_replica, replicas, states);
-    });
-  }
-
-  bool reduces(const IterateReduction&) const override { return false; }
-  ReducedEnsemble reduce(const IterateEnsemble&, std::uint64_t, const IterateReduction&,
-                         const std::function<void(std::uint64_t)>&) const override {
-    throw std::logic_error("the moments of networks are not formed on the device");
-  }
-  std::optional<ReducedEnsemble> reduce(const ConventionalRun&, std::uint64_t, const IterateReduction&,
-                                        const std::function<void(std::uint64_t)>&) const override {
-    return std::nullopt;
-  }
-  std::optional<ReducedEnsemble> reduce(const SlowRun&, int, std::uint64_t, const IterateReduction&,
-                                        const std::function<void(std::uint64_t)>&) const override {
-    return std::nullopt;
-  }
-
   double bytes(const IterateEnsemble& ensemble, std::uint64_t replicas) const override {
     const double K = ensemble.algorithm.workers,
                  each = ensemble.single_precision ? sizeof(float) : sizeof(double);
@@ -147,6 +107,14 @@ class MlpFitKernels final : public EnsembleKernels {
   }
 
  private:
+  void run_rounds(const IterateEnsemble& ensemble, const RoundTable& table, std::size_t first,
+                  std::size_t last, std::uint64_t first_replica, std::uint64_t replicas,
+                  std::vector<double>& states) const override {
+    with_precision(ensemble, [&]<class Real>(Real) {
+      run_on_device<Real>(fit_, ensemble, table, first, last, first_replica, replicas, states);
+    });
+  }
+
   MlpFit fit_;
 };
 

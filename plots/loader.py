@@ -107,6 +107,17 @@ def single(runs, figure, what):
     return run, ensemble
 
 
+def sweep_over_iterates(runs, observable=None):
+    """(run, name, index) of a sweep whose points all have iterates, and of the observable shown: by default the first."""
+    (run,) = runs
+    if run.kind != "sweep" or not all(e.iterates for e in run.points):
+        raise Unreadable(f"{run.path}: is no sweep over iterates")
+    if observable:
+        run.require_observable(observable)
+    name = observable or run.points[0].observables[0]
+    return run, name, run.points[0].observables.index(name)
+
+
 VERDICTS = ("confirmed", "refuted", "inconclusive")
 
 

@@ -2,6 +2,7 @@
 import numpy as np
 
 import intervals
+import loader
 import style
 from loader import Unreadable
 from style import plt
@@ -9,13 +10,7 @@ from style import plt
 
 def draw(runs, observable=None):
     """Marks for each of the iterates, filled as the theory says; a curve through those of a theory, to eta = 0."""
-    (run,) = runs
-    if run.kind != "sweep" or not all(e.iterates for e in run.points):
-        raise Unreadable(f"{run.path}: is no sweep over iterates")
-    if observable:
-        run.require_observable(observable)
-    name = observable or run.points[0].observables[0]
-    m = run.points[0].observables.index(name)
+    run, name, m = loader.sweep_over_iterates(runs, observable)
     algorithms = [s.name for s in run.points[0].iterates]
     ratios = {}  # (algorithm, theory): [(eta, ratio)]
     for ensemble in run.points:

@@ -2,20 +2,14 @@
 import numpy as np
 
 import intervals
+import loader
 import style
-from loader import Unreadable
 from style import plt
 
 
 def draw(runs, observable=None):
     """A panel for each of the iterates; errors of the fall of an observable, relative to the measured fall."""
-    (run,) = runs
-    if run.kind != "sweep" or not all(e.iterates for e in run.points):
-        raise Unreadable(f"{run.path}: is no sweep over iterates")
-    if observable:
-        run.require_observable(observable)
-    name = observable or run.points[0].observables[0]
-    m = run.points[0].observables.index(name)
+    run, name, m = loader.sweep_over_iterates(runs, observable)
     algorithms = [s.name for s in run.points[0].iterates]
     fig, axes = plt.subplots(1, len(algorithms), squeeze=False, sharex=True, sharey=True,
                              figsize=(style.SINGLE if len(algorithms) == 1 else style.DOUBLE, 2.7))

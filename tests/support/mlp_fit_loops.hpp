@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "slowsde/gpu/continued_kernels.hpp"
 #include "slowsde/gpu/cuda_check.hpp"
-#include "slowsde/gpu/ensemble_kernels.hpp"
 #include "slowsde/gpu/loop_block.hpp"
 #include "slowsde/gpu/mlp_fit_worker.hpp"
 #include "slowsde/problems/mlp.hpp"
@@ -75,7 +75,7 @@ void run_mlp_fit_loops(const MlpFit& fit, const IterateEnsemble& ensemble, const
   states.assign(shared.begin(), shared.end());
 }
 
-class MlpFitLoops final : public EnsembleKernels {
+class MlpFitLoops final : public ContinuedKernels {
  public:
   /// calls: how often advance() ran rounds, if anybody wants to know; `most` of them end well, the next one
   /// throws DeviceError.
@@ -87,51 +87,19 @@ class MlpFitLoops final : public EnsembleKernels {
     make_mlp_fit_setup<double>(fit_, ensemble.algorithm, ensemble.source);
   }
 
-  void simulate(const IterateEnsemble& ensemble, std::uint64_t first_replica, std::uint64_t replicas,
-                std::vector<double>& states) const override {
-    states.clear();
-    std::vector<double> current;
-    for (std::size_t p = 0; p < ensemble.points.size(); ++p) {
-      advance(ensemble, first_replica, replicas, p, current);
-      states.insert(states.end(), current.begin(), current.end());
-    }
-  }
+  double bytes(const IterateEnsemble&, std::uint64_t) const override { return 0; }
 
-  bool continues() const override { return true; }
-
-  void advance(const IterateEnsemble& ensemble, std::uint64_t first_replica, std::uint64_t replicas,
-               std::size_t point, std::vector<double>& states) const override {
+ private:
+  void run_rounds(const IterateEnsemble& ensemble, const RoundTable& table, std::size_t first,
+                  std::size_t last, std::uint64_t first_replica, std::uint64_t replicas,
+                  std::vector<double>& states) const override {
     if (calls_ && ++*calls_ > most_) throw DeviceError("stopped");
-    if (point == 0) {
-      states.clear();
-      for (std::uint64_t r = 0; r < replicas; ++r)
-        states.insert(states.end(), ensemble.start.begin(), ensemble.start.end());
-    }
-    const RoundTable table = round_table(ensemble.algorithm, ensemble.points);
-    const std::size_t first = point == 0 ? 0 : table.rounds_at.at(point - 1),
-                      last = table.rounds_at.at(point);
     if (ensemble.single_precision)
       run_mlp_fit_loops<float>(fit_, ensemble, table, first, last, first_replica, replicas, states, loop_);
     else
       run_mlp_fit_loops<double>(fit_, ensemble, table, first, last, first_replica, replicas, states, loop_);
   }
 
-  bool reduces(const IterateReduction&) const override { return false; }
-  ReducedEnsemble reduce(const IterateEnsemble&, std::uint64_t, const IterateReduction&,
-                         const std::function<void(std::uint64_t)>&) const override {
-    throw std::logic_error("loops form no moments");
-  }
-  std::optional<ReducedEnsemble> reduce(const ConventionalRun&, std::uint64_t, const IterateReduction&,
-                                        const std::function<void(std::uint64_t)>&) const override {
-    return std::nullopt;
-  }
-  std::optional<ReducedEnsemble> reduce(const SlowRun&, int, std::uint64_t, const IterateReduction&,
-                                        const std::function<void(std::uint64_t)>&) const override {
-    return std::nullopt;
-  }
-  double bytes(const IterateEnsemble&, std::uint64_t) const override { return 0; }
-
- private:
   MlpFit fit_;
   MlpFitLoop loop_;
   int* calls_;
