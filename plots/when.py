@@ -49,8 +49,10 @@ def draw(runs, observable=None):
     for ax in (top, bottom):
         ax.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
     style.legends_above(fig, [("marks: measured, 95 % interval; lines: predicted", handles)])
-    return fig, (f"{run.title or run.path.name}: {first} minus {second} in {style.PLAIN.get(compared, compared)}: "
-                 + "; ".join(said) + "; 95 % intervals of the seeds' differences (Student's t).")
+    told, agree = np.abs(gap) > half, np.abs(gap - predicted) <= half
+    return fig, (f"{run.title or run.path.name}: {first} minus {second} in {style.PLAIN.get(compared, compared)} is told from "
+                 f"zero at {told.sum()} of {told.size} learning rates and lengths, the prediction lies within the interval at "
+                 f"{agree.sum()}: " + "; ".join(said) + "; 95 % intervals of the seeds' differences (Student's t).")
 
 
 def _mathematics(length):

@@ -14,7 +14,7 @@ JOINS = True  # also of a suite's parts
 def draw(runs, observable=None):
     """One row for each run; left the points of one global batch, right those of one local batch."""
     fig, axes = plt.subplots(len(runs), 2, squeeze=False, figsize=(style.DOUBLE, 0.3 + 2.3 * len(runs)))
-    groups, said = [], []
+    groups, said, within = [], [], []
     names = list(dict.fromkeys(s.name for run in runs for s in run.points[0].iterates))
     for row, run in enumerate(runs):
         if observable:
@@ -46,7 +46,9 @@ def draw(runs, observable=None):
                 p = np.array(predicted)[order]
                 ax.plot(x, p, zorder=2, **line)
                 style.intervals(ax, x, y, half, ls="none", zorder=4, **look)
-                said.append(f"{run.title or run.path.name}, {fixed} batch {size:g}, {series}: measured / predicted "
+                within.extend(np.abs(y - p)[np.isfinite(p)] <= half[np.isfinite(p)])
+                said.append(f"{run.title or run.path.name}, {fixed} batch {size:g}, {series}: from K = {x[0]:g} to {x[-1]:g} the "
+                            f"fall changes by a factor of {y[-1] / y[0]:.2g}, measured / predicted "
                             + ", ".join(f"{a / b:.3f} ± {h / b:.3f} (K = {k:g})" for k, a, h, b in zip(x, y, half, p)))
                 if len(groups) < len(names):
                     groups.append(style.line_handle(series, **line, **{k: v for k, v in look.items() if k != "color"}))
@@ -62,7 +64,8 @@ def draw(runs, observable=None):
             if column == 0:
                 ax.set_ylabel("fall of " + style.observable_label(name, run))
     style.legends_above(fig, [("marks: measured, 95 % interval; lines: predicted, nothing fitted", groups)])
-    return fig, "; ".join(said) + "."
+    return fig, (f"The prediction lies within the 95 % interval at {sum(within)} of {len(within)} points: "
+                 + "; ".join(said) + ".")
 
 
 def _fixed(run, what):

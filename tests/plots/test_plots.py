@@ -532,13 +532,19 @@ class Content(Scratch):
         drawn = [c.lines[0].get_ydata() for c in fig.axes[0].containers]
         np.testing.assert_allclose(drawn, [gaps[3::-1], gaps[:3:-1]], rtol=1e-12)
         self.assertIn("after 4/eta^2 steps", caption)
+        half = loader.open_run(path).variables["gap_half_width"].data[:, 0]
+        self.assertIn(f"told from zero at {(np.abs(gaps) > half).sum()} of {len(gaps)}", caption)
         self.assert_not_drawn(self.program(synthetic.sync_rules(self.scratch / "other"), "--figure", "when"),
                               "does not compare two rules")
         self.assert_not_drawn(self.program(synthetic.valley(self.scratch / "valley"), "--figure", "sync-rules"),
                               "no run of sync-rules")
 
     def test_workers_are_grouped_by_the_batch_that_stays(self):
-        run = loader.open_run(synthetic.workers(self.scratch / "run"))
+        path = synthetic.workers(self.scratch / "run")
+        run = loader.open_run(path)
+        _, caption = self.draw(path)
+        self.assertRegex(caption, r"lies within the 95 % interval at \d+ of 16 points: .*global batch 8, Local SGD: from K = 1 to 8 "
+                                  r"the fall changes by a factor of 5\.[0-4],")
         K = lambda points: sorted(e.coordinates["K"] for e in points)
         batch, points = workers._fixed(run, "global")
         self.assertEqual((batch, K(points)), (8, [1, 2, 4, 8]))
