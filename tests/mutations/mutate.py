@@ -56,8 +56,10 @@ def checked(command):
 
 
 def build(cmake, work):
-    checked([cmake, "-S", work / "source", "-B", work / "build", "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
-             "-DSLOWSDE_BUILD_TESTS=OFF", "-DSLOWSDE_CUDA=OFF", "-DSLOWSDE_MPI=OFF"])
+    # A fault is in the numbers, whatever optimizes them, and -O1 compiles in half the time of -O3.
+    checked([cmake, "-S", work / "source", "-B", work / "build", "-G", "Ninja", "-DCMAKE_BUILD_TYPE=RelWithDebInfo",
+             "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 -DNDEBUG", "-DSLOWSDE_BUILD_TESTS=OFF",
+             "-DSLOWSDE_CUDA=OFF", "-DSLOWSDE_MPI=OFF"])
     checked([cmake, "--build", work / "build", "--target", "slowsde_program"])
 
 
