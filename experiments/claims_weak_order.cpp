@@ -146,17 +146,18 @@ std::vector<Comparison> weak_order(ClaimRun& run) {
   // times the replicas.
   constexpr double wider = 0.5;
   return {
-      order(run, {"SGD's slow SDE", trace, 0.1, {32000, 40000}},
+      order(run, {"SGD's slow SDE", trace, 0.1, {64000, 80000}},
             on_the_valley(
                 run, narrow, [](double eta) { return Round{.eta = eta, .local_steps = 1, .workers = K}; },
                 slow(narrow, sgd))),
-      order(run, {"Local SGD's slow SDE at ηH = 1", trace, 0.1, {24000, 24000}},
+      order(run, {"Local SGD's slow SDE at ηH = 1", trace, 0.1, {32000, 32000}},
             on_the_valley(run, narrow, at_unit_product, slow(narrow, psi))),
       order(run,
             {"heavy ball's slow SDE at η/(1−β) = η_e, η_eH = 1, β = 1/2, buffers kept",
              trace,
-             0.05,
-             {16000, 24000}},
+             0.1,
+             {16000, 16000},
+             wider},
             on_the_valley(
                 run, narrow,
                 [=](double effective_rate) {
