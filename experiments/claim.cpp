@@ -57,13 +57,15 @@ Measured exponent(const std::vector<double>& h, const std::vector<Measured>& err
   double mean = 0, squares = 0;
   for (const double level : h) mean += std::log(level) / static_cast<double>(h.size());
   for (const double level : h) squares += std::pow(std::log(level) - mean, 2);
-  const double sign = !error.empty() && error[0].mean < 0 ? -1 : 1;
+  bool changes_sign = false;
+  for (const Measured& e : error) changes_sign = changes_sign || e.mean * error[0].mean < 0;
   Measured slope = Measured::exact(0);
   for (std::size_t l = 0; l < h.size(); ++l) {
-    const double size = sign * error[l].mean;  // its logarithm is NaN where the sign changes
+    const double size = std::max(std::abs(error[l].mean), error[l].se);  // none is known to be smaller
     slope = slope +
             ((std::log(h[l]) - mean) / squares) * Measured{std::log(size), error[l].se / size, error[l].n};
   }
+  if (changes_sign) slope.mean = 0;
   return slope;
 }
 

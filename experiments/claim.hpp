@@ -37,7 +37,7 @@ Measured extrapolate(Measured at_h, Measured at_half);
 /// Without the terms of first and second order, from values at h, h/2 and h/4.
 Measured extrapolate(Measured at_h, Measured at_half, Measured at_quarter);
 
-/// d ln|error|/d ln h by least squares over the levels; NaN where the error changes its sign between them.
+/// d ln|error|/d ln h by least squares over the levels; 0 where the error changes its sign: it has no order.
 Measured exponent(const std::vector<double>& h, const std::vector<Measured>& error);
 
 /// A wrong theory and what it predicts of the same quantity.

@@ -140,7 +140,24 @@ TEST_CASE("the exponent of an error, of either sign, and none where the sign cha
   const Measured slope = exponent({0.4, 0.2, 0.1}, {at(0.4), at(0.2), at(0.1)});
   CHECK(test::near(slope.mean, 2, 1e-12));
   CHECK(test::near(slope.se, 0.01 / (std::sqrt(2.0) * std::log(2.0)), 1e-12));
-  CHECK(std::isnan(exponent({0.4, 0.2}, {at(0.4), -1.0 * at(0.2)}).mean));
+  const auto judged = [](double first, double first_se, double second, double second_se) {
+    Comparison c;
+    c.measured = exponent({0.4, 0.1}, {Measured{first, first_se, 10}, Measured{second, second_se, 10}});
+    c.predicted = Measured::exact(1);
+    c.effect = 0.5;
+    c.margin = 0.25;
+    c.least_n = 10;
+    c.rivals = {{"0", Measured::exact(0)}, {"2", Measured::exact(2)}};
+    REQUIRE(std::isfinite(c.measured.mean));
+    REQUIRE(std::isfinite(c.measured.se));
+    return judge(c, 4).verdict;
+  };
+  CHECK(judged(0.4, 0.004, 0.1, 0.001) == Verdict::confirmed);
+  CHECK(judged(0.4, 0.004, -0.1, 0.001) == Verdict::refuted);
+  CHECK(judged(-0.4, 0.004, 0.1, 0.001) == Verdict::refuted);
+  CHECK(judged(0.4, 0.004, -0.001, 0.1) == Verdict::inconclusive);
+  CHECK(judged(0.4, 0.004, 0.001, 0.1) == Verdict::inconclusive);
+  CHECK(std::isnan(exponent({0.4, 0.2}, {at(std::nan("")), at(0.2)}).mean));
 }
 
 TEST_CASE("the critical z shares the false alarms among the comparisons") {

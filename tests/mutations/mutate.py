@@ -82,10 +82,10 @@ def numbers(value):
         yield value
 
 
-def finite_measurements(claims):
-    return all(number is not None and math.isfinite(number)
-               for claim in claims for comparison in claim["comparisons"]
-               for number in numbers(comparison["measured"]))
+def without_number(claims):
+    """The quantities whose measurement is not finite."""
+    return [f"{claim['name']}: {comparison['quantity']}" for claim in claims for comparison in claim["comparisons"]
+            if not all(number is not None and math.isfinite(number) for number in numbers(comparison["measured"]))]
 
 
 def check_unharmed(cmake, work, patches):
@@ -116,8 +116,8 @@ def check_mutation(cmake, work, patch):
     verdicts = {claim["name"]: claim["verdict"] for claim in claims}
     if status != 1 or any(verdicts.get(name) != "refuted" for name in expected):
         raise Failure(f"{patch.stem}: exit code {status}, {verdicts}; {expected} had to be refuted")
-    if not finite_measurements(claims):
-        raise Failure(f"{patch.stem}: a measurement is not a number, which is no refutation")
+    if without_number(claims):
+        raise Failure(f"{patch.stem}: a measurement is not a number, which is no refutation: {without_number(claims)}")
     print(f"{patch.stem}: refuted", ", ".join(name for name, verdict in verdicts.items() if verdict == "refuted"))
 
 
