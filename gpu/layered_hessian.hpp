@@ -1,12 +1,16 @@
 // Hessian-vector products of a dense network's mean loss, layer by layer and for several directions at once,
-// on any machine that layered_steps.hpp is written for. Pearlmutter's R-operator (Fast exact multiplication
-// by the Hessian, Neural Computation 6, 1994), R{f} = d/dr f(θ + rv) at r = 0, applied to the passes; v has
-// the matrices V and the biases c where θ has W and b:
-//   forward    z = W a + b                      R{z} = V a + W R{a} + c          R{a⁺} = φ'(z) R{z}, a⁺ =
-//   φ(z) loss       δ = ∂L/∂f of the outputs f       R{δ} = ∂²L/∂f² R{f} reverse    δ = φ'(z) u, u = W⁺ᵀ δ⁺
-//   R{u} = V⁺ᵀ δ⁺ + W⁺ᵀ R{δ⁺}        R{δ} = φ'(z) R{u} + φ''(z) u R{z} gradient   G = δ aᵀ R{G} = R{δ} aᵀ + δ
-//   R{a}ᵀ
-// What the point alone determines (a, δ, φ'(z), φ''(z) u, softmax of f) is kept from product to product.
+// on any machine that layered_steps.hpp is written for: Pearlmutter's R-operator (Fast exact multiplication
+// by the Hessian, Neural Computation 6, 1994), R{f} = d/dr f(θ + rv) at r = 0, applied to the passes. v has V
+// and c where θ has the weights W and the biases b; ⁺ is of the layer above.
+//
+//   forward    z = W a + b              R{z} = V a + W R{a} + c
+//              a⁺ = φ(z)                R{a⁺} = φ'(z) R{z}
+//   loss       δ = ∂L/∂f                R{δ} = ∂²L/∂f² R{f}, at the outputs f
+//   gradient   G = δ aᵀ                 R{G} = R{δ} aᵀ + δ R{a}ᵀ
+//   reverse    u = W⁺ᵀ δ⁺               R{u} = V⁺ᵀ δ⁺ + W⁺ᵀ R{δ⁺}
+//              δ = φ'(z) u              R{δ} = φ'(z) R{u} + φ''(z) u R{z}
+//
+// What the point alone determines (a, δ, φ'(z), φ''(z) u, the softmax of f) is kept from product to product.
 #pragma once
 
 #include <algorithm>
@@ -67,7 +71,7 @@ struct HessianPlan {
 };
 
 /// The pointers of one device. The samples are there before a point is set: x at plan.point.place[0].in,
-/// targets at plan.point.targets, or labels behind n integers that nothing reads.
+/// targets at plan.point.targets, labels (0 where the loss has none) in `chosen` from its n-th on.
 template <class Real>
 struct HessianMemory {
   int* chosen = nullptr;   ///< (plan.point.chosen())
@@ -285,8 +289,8 @@ void set_hessian_point(Machine& machine, const HessianPlan& plan, const HessianM
   }
 }
 
-/// Enqueues products: (count × d), ∇²L(θ) v for each of the directions v: (count × d), count ≤
-/// plan.directions, at the point θ that was set.
+/// Enqueues products: (count × plan.row), ∇²L(θ) v for each of the directions v: (count × plan.row), at the
+/// point θ that was set; count ≤ plan.directions. What is beyond d in a row is neither read nor written.
 template <class Real, class Machine>
 void layered_hessian_products(Machine& machine, const HessianPlan& plan, const HessianMemory<Real>& at,
                               const Real* theta, int count, const Real* v, Real* products) {
