@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Figures of the measurements of bench/gpu.sh: for each workload and precision, steps a second and time to solution against
-replicas, workers and steps, with the floor and a line of time proportional to what is swept.
+"""Figures of the measurements of bench/gpu.sh: for each workload and precision, steps (W4: products) a second and time to
+solution against replicas, workers and steps (W4: directions), with the floor and a line of time proportional to what is swept.
 
 usage: figure_gpu.py MEASUREMENTS.csv [--out DIR]
 Writes DIR/gpu-<workload>-<precision>.png, .svg and .txt (the caption). Exit status 1 with one line where the file can not
@@ -18,7 +18,8 @@ from gpu_csv import COUNTS, Malformed, floor_of, items, read, roofs_of, simulati
 from style import plt  # noqa: E402
 
 AXES = {"replicas": "replicas", "workers": "workers $K$", "steps": "steps"}
-WORKLOADS = ("W1", "W2", "W3")
+NAMES = {"W4": {"replicas": "directions", "steps": "calls"}}  # of the columns, where they are others
+WORKLOADS = ("W1", "W2", "W3", "W4")
 FLOOR = dict(color="#555555", ls=(0, (1.5, 1.2)), lw=0.9)
 LINEAR = dict(color="0.6", lw=0.7)
 
@@ -91,8 +92,8 @@ def draw(rows, roofs):
         for ax in (rate, time):
             ax.set_xscale("log")
             ax.set_yscale("log")
-        time.set_xlabel(AXES[axis])
-    axes[0, 0].set_ylabel("steps of workers a second")
+        time.set_xlabel(NAMES.get(workload, AXES).get(axis, AXES[axis]))
+    axes[0, 0].set_ylabel("products a second" if workload == "W4" else "steps of workers a second")
     axes[1, 0].set_ylabel("time to solution (s)")
     handles = [style.line_handle(name, color=style.cycle(style.COLOURS, i), marker=style.cycle(style.MARKERS, i), ms=2.6,
                                  ls=style.cycle(style.LINES, i // len(style.COLOURS)), lw=0.9)
@@ -113,11 +114,12 @@ def _once(rows, axis):
 def _caption(rows, panels, bound):
     gpus = " and ".join(dict.fromkeys(r["gpu"] for r in rows))
     days = sorted({r["date"][:10] for r in rows})
+    names = {c: c.replace("_", " ") for c in COUNTS} | NAMES.get(rows[0]["workload"], {})
     text = (f"{rows[0]['workload']} in {rows[0]['precision']} on {gpus}, {days[0]}"
             + (f" to {days[-1]}" if len(days) > 1 else "") + ": rate and time to solution, end to end")
     for axis, of in panels.items():
         fixed = next(r for r in of if _own(r))
-        text += f"; over {axis}: " + ", ".join(f"{fixed[c]} {c.replace('_', ' ')}" for c in COUNTS if c != axis)
+        text += f"; over {names[axis]}: " + ", ".join(f"{fixed[c]} {names[c]}" for c in COUNTS if c != axis)
         grown = growth(of, axis)
         if grown:
             exponent, begin, end = grown
@@ -147,7 +149,7 @@ def main(arguments=None):
                         print(path)
                 drawn += 1
         if not drawn:
-            raise Malformed(f"{options.measurements}: holds nothing of slowsde's on W1, W2 or W3")
+            raise Malformed(f"{options.measurements}: holds nothing of slowsde's on {', '.join(WORKLOADS)}")
     except (Malformed, OSError) as error:
         print(f"figure_gpu.py: {error}", file=sys.stderr)
         return 1

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU, in one go and in pieces of less than ten minutes: builds with CUDA, runs the tests of
-# device code, measures the ensembles (W1, W2) and the training of networks (W3) over replicas, workers and steps, their
-# peers in PyTorch and JAX on the same GPU, counts the floors, draws the figures, and runs the tests again under
+# device code, measures the ensembles (W1, W2) and the training of networks (W3) over replicas, workers and steps,
+# Hessian-vector products (W4) over directions, their peers in PyTorch and JAX on the same GPU, counts the floors, draws the figures, and runs the tests again under
 # compute-sanitizer (memcheck and racecheck).
 #
 # usage: bench/gpu.sh [--out DIR] [--built DIR] [--minutes N] [--most REPLICAS] [--most-workers K] [--peers-most REPLICAS]
@@ -136,7 +136,8 @@ if [[ -z $built && $list == no ]]; then
   say "build for sm_$architecture"
   longest=86400 # no piece of work with numbers: ninja goes on where it was stopped
   within_time build cmake --preset cuda -DCMAKE_CUDA_ARCHITECTURES="$architecture"
-  within_time build cmake --build build/cuda --target slowsde_bench_gpu slowsde_bench_gpu_training --parallel
+  within_time build cmake --build build/cuda --target slowsde_bench_gpu slowsde_bench_gpu_training \
+    slowsde_bench_gpu_hessian --parallel
   within_time build cmake --build build/cuda --parallel
   longest=590
   build/cuda/slowsde info
@@ -145,15 +146,18 @@ if [[ -z $built ]]; then check tests ctest --test-dir build/cuda -L gpu --output
 
 ensemble_pieces=$("$build/slowsde_bench_gpu" list)
 training_pieces=$("$build/slowsde_bench_gpu_training" list)
+hessian_pieces=$("$build/slowsde_bench_gpu_hessian" list)
 for piece in $ensemble_pieces; do
   measure "$piece" "$build/slowsde_bench_gpu" "$piece" "$most"
 done
 for piece in $training_pieces; do
   measure "$piece" "$build/slowsde_bench_gpu_training" "$piece" "$most_workers"
 done
-say "W4: slowsde has no Hessian-vector product on the GPU, so there is nothing to measure, nor peers beside it"
+for piece in $hessian_pieces; do
+  measure "$piece" "$build/slowsde_bench_gpu_hessian" "$piece"
+done
 
-# The forms over replicas (W3: workers); those that do best over what is left, too.
+# The forms over replicas (W3: workers, W4: directions); those that do best over what is left, too.
 if [[ $peers == yes ]] && ! "$python" -c 'import numpy' 2>/dev/null; then
   say "no NumPy in $python: no peers are measured"
   peers=no
@@ -185,6 +189,16 @@ if [[ $peers == yes ]]; then
     case $form in
       torch-bmm-by-hand | jax-vmap) training "$form" steps ;;
     esac
+  done
+  hessian() {
+    local name=W4-$1-$2-directions
+    if [[ $list == no && ! -d $scratch/w4 ]] && ! is_done "$name"; then
+      within_time "data of W4" "$build/slowsde_bench_gpu_hessian" data "$scratch/w4"
+    fi
+    measure "$name" "$python" bench/peers/gpu_hessian.py "$1" "$2" --data "$scratch/w4"
+  }
+  for form in $("$python" bench/peers/gpu_hessian.py list); do
+    for precision in f32 f64; do hessian "$form" "$precision"; done
   done
 fi
 

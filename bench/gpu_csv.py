@@ -5,7 +5,10 @@ Floors are per second, of the workload and not of a program, from the roofs that
 (program "roof"): what a copy reads and writes, chains of multiply-adds, normals alone. Counted for a step of a worker: W1
 and W2, the operations of the formula without the draw, a function counting as one, and the state through memory once; W3,
 the products of the passes (two operations a term) and a worker's parameters into memory and out of it at every average;
-diagonal networks, the measurements out of memory twice. The floor is the least of these rates.
+W4, for a product, the products of the passes along a direction, the direction and its product through memory once and, for
+all directions of a call together, the samples and the parameters; diagonal networks, the measurements out of memory twice.
+The floor is the least of these rates. The roof of multiply-adds is one of ordinary cores: what a library does on tensor cores,
+as cuBLAS may in f64, can be above it.
 """
 import csv
 import math
@@ -16,7 +19,7 @@ NUMBERS = ("kernel_seconds", "total_seconds", "per_second_kernel", "per_second_t
 ROOFS = ("copy", "multiply-adds", "normals")
 SIZE = {"f32": 4, "f64": 8}
 NETWORK_SAMPLES = 40  # network_samples of bench/gpu_ensembles.cu
-W3_WIDTHS, W3_BATCH = (64, 64, 64, 10), 16
+WIDTHS, W3_BATCH, W4_SAMPLES = (64, 64, 64, 10), 16, 2048
 
 
 class Malformed(Exception):
@@ -74,6 +77,7 @@ def _typed(row, where):
 
 
 def items(row):
+    """Steps of workers; of W4 products, whose directions are in the column of replicas and whose calls in that of steps."""
     return row["replicas"] * row["workers"] * row["steps"]
 
 
@@ -89,17 +93,21 @@ def roofs_of(rows):
 
 
 def per_step(row):
-    """(bytes, operations, normals) of a step of a worker."""
+    """(bytes, operations, normals) of a step of a worker, or of a product."""
     size = SIZE[row["precision"]]
     if row["workload"] == "W1":
         return 2 * 2 * size / row["steps"] / row["workers"], 14, 1
     if row["workload"] == "W2":
         return 2 * size / row["steps"], 14, 1
+    pairs = list(zip(WIDTHS, WIDTHS[1:]))
+    parameters = sum((i + 1) * o for i, o in pairs)
     if row["workload"] == "W3":
-        pairs = list(zip(W3_WIDTHS, W3_WIDTHS[1:]))
-        parameters = sum((i + 1) * o for i, o in pairs)
         terms = sum((3 if layer else 2) * i * o for layer, (i, o) in enumerate(pairs))
         return 2 * parameters * size / row["local_steps"], 2 * terms * W3_BATCH, 0
+    if row["workload"] == "W4":
+        terms = sum((6 if layer else 2) * i * o for layer, (i, o) in enumerate(pairs))
+        shared = W4_SAMPLES * WIDTHS[0] + parameters
+        return (2 * parameters + shared / row["replicas"]) * size, 2 * terms * W4_SAMPLES, 0
     features = int(row["workload"].rpartition("-")[2]) // 2  # of a diagonal network
     return 2 * NETWORK_SAMPLES * features * size, 2 * 2 * NETWORK_SAMPLES * features, 0
 

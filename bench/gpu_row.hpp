@@ -1,5 +1,5 @@
-// One measurement on a GPU as a line of CSV: the columns that slowsde_bench_gpu, slowsde_bench_gpu_training
-// and their peers (bench/peers/gpu_row.py) share. What was not measured is empty.
+// One measurement on a GPU as a line of CSV: the columns that slowsde_bench_gpu, slowsde_bench_gpu_training,
+// slowsde_bench_gpu_hessian and their peers (bench/peers/gpu_row.py) share. What was not measured is empty.
 #pragma once
 
 #include <cmath>
@@ -14,11 +14,12 @@ namespace slowsde::bench {
 
 struct GpuRow {
   std::string program, workload, precision;
-  std::uint64_t replicas = 1;
+  std::uint64_t replicas = 1;  ///< W4: directions at once
   int workers = 1;
-  std::int64_t local_steps = 1, steps = 1;
-  double kernel_seconds = NAN;  ///< that the device computes
-  double total_seconds = NAN;   ///< end to end, from the states on the device to the result on the host
+  std::int64_t local_steps = 1, steps = 1;  ///< W4: calls, one after the other
+  double kernel_seconds = NAN;              ///< that the device computes
+  /// End to end, from the states on the device (W4: the directions on the host) to the result on the host.
+  double total_seconds = NAN;
   double mean = NAN, standard_error = NAN;  ///< of the ensemble's final x
   double loss = NAN;                        ///< of the mean parameters on all data after 100 steps
 };
@@ -50,7 +51,7 @@ inline void print_gpu_row(const Gpu& gpu, const GpuRow& row, double items) {
   std::fflush(stdout);
 }
 
-/// Steps of workers: what the rate of W1, W2 and W3 counts.
+/// Steps of workers: what the rate of W1, W2 and W3 counts; products: what that of W4 does.
 inline double worker_steps(const GpuRow& row) {
   return static_cast<double>(row.replicas) * row.workers * static_cast<double>(row.steps);
 }

@@ -101,7 +101,8 @@ def main(arguments=None):
         own = max((rate for name, rate in programs.items() if name.startswith("slowsde")), default=None)
         for program, rate in sorted(programs.items(), key=lambda item: -item[1]):
             ratio = f", slowsde is {own / rate:.3g} times as fast" if own and not program.startswith("slowsde") else ""
-            print(f"{workload} {precision} {program}: at best {rate:.3g} steps/s end to end{ratio}")
+            unit = "products" if workload == "W4" else "steps"
+            print(f"{workload} {precision} {program}: at best {rate:.3g} {unit}/s end to end{ratio}")
     found = disagreements(measured)
     for line in found:
         print(f"gpu_summary.py: disagreement: {line}", file=sys.stderr)

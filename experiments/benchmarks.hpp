@@ -67,6 +67,27 @@ void write_w3(const W3Workload& workload, const std::filesystem::path& folder);
 /// W3 as one would write it first, with Eigen's matrices (bench/w3_plain.cpp): the mean after all steps.
 std::vector<float> w3_plain(const W3Workload& workload, int threads);
 
+/// W4: Hessian-vector products of the mean cross-entropy of W3's MLP over all samples.
+struct W4Workload {
+  std::vector<int> widths{64, 64, 64, 10};
+  int samples = 2048, directions = 1;
+  std::vector<float> theta;  ///< (d)
+  ClassificationData data;
+  std::vector<float> v;  ///< (directions × d)
+
+  /// Floating-point operations of a product, two for each term. With the passes at the point kept these are
+  /// six matrix products a layer: W and V times activations and their derivatives (V alone in the first
+  /// layer), the same transposed for the adjoints (none in the first layer), and two for the gradient (one in
+  /// the first).
+  double operations() const;
+};
+
+/// W3's start and samples; normal directions, of which each is the same however many there are.
+W4Workload made_up_w4(int directions);
+
+/// theta.npy, x.npy, labels.npy and v.npy, as the peers read them. Throws IoError.
+void write_w4(const W4Workload& workload, const std::filesystem::path& folder);
+
 void add_sde_benchmarks(Registry& registry);      ///< w2
 void add_network_benchmarks(Registry& registry);  ///< w3, w4
 void add_benchmarks(Registry& registry);          ///< all

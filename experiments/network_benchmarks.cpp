@@ -180,35 +180,25 @@ std::vector<BenchmarkRow> w3(int threads) {
 }
 
 std::vector<BenchmarkRow> w4(int threads) {
-  constexpr int n = 2048;
-  const std::vector<int> widths{64, 64, 64, 10};
-  const Network network = mlp_network(widths);
-  const auto d = static_cast<std::size_t>(network.dim());
-  const std::vector<float> theta = single(network.initial_parameters(seed));
-  const ClassificationData data = random_data(n, network.inputs(), network.outputs());
-  std::vector<float> v;
-  for (std::size_t i = 0; i < d; ++i)
-    v.push_back(static_cast<float>(normal_at(seed, Stream::probe, 0, 0, i)));
+  const W4Workload w = made_up_w4(1);
+  const Network network = mlp_network(w.widths);
   TemporaryFolder folder;
-  write_npy(folder.path() / "theta.npy", theta, {d});
-  write_npy(folder.path() / "x.npy", data.x, {n, static_cast<std::size_t>(network.inputs())});
-  write_npy(folder.path() / "labels.npy", data.labels, {n});
-  write_npy(folder.path() / "v.npy", v, {d});
+  write_w4(w, folder.path());
   Peer peer("w4_hvp.py", folder.path(), threads);
 
-  BatchBuffer<float> buffer(network.inputs(), n);
+  BatchBuffer<float> buffer(network.inputs(), w.samples);
   NetworkDerivatives<float> derivatives(
-      network, LossKind::cross_entropy, consecutive_samples(data, 0, n, buffer),
+      network, LossKind::cross_entropy, consecutive_samples(w.data, 0, w.samples, buffer),
       [threads](std::size_t count, const std::function<void(std::size_t)>& body) {
         parallel_for(threads, count, body);
       });
-  derivatives.set_point(theta.data());
-  std::vector<float> Hv(d);
-  const auto product = [&] { derivatives.hessian_vector_product(v.data(), Hv.data()); };
+  derivatives.set_point(w.theta.data());
+  std::vector<float> Hv(w.v.size());
+  const auto product = [&] { derivatives.hessian_vector_product(w.v.data(), Hv.data()); };
   product();
   double dot = 0, norm = 0;
-  for (std::size_t i = 0; i < d; ++i) {
-    dot += static_cast<double>(v[i]) * Hv[i];
+  for (std::size_t i = 0; i < Hv.size(); ++i) {
+    dot += static_cast<double>(w.v[i]) * Hv[i];
     norm += static_cast<double>(Hv[i]) * Hv[i];
   }
   require_agreement("W4, v.Hv and |Hv|", peer, {dot, std::sqrt(norm)}, 1e-4);
@@ -219,12 +209,7 @@ std::vector<BenchmarkRow> w4(int threads) {
     best.add("floor", multiply_adds_alone(window / 3, threads));
     for (const Peer::Form& form : peer.forms()) best.add(form.name, peer.window(form.name, window));
   }
-  // With the passes at the point kept, a product is six matrix products per layer: W and V times activations
-  // and their derivatives (V alone in the first layer), the same transposed for the adjoints (none in the
-  // first layer), and two for the gradient (one in the first layer).
-  double terms = 2.0 * widths[0] * widths[1];
-  for (std::size_t l = 1; l + 1 < widths.size(); ++l) terms += 6.0 * widths[l] * widths[l + 1];
-  const double own = best["slowsde"], floor = best["floor"] / (2 * terms * n);
+  const double own = best["slowsde"], floor = best["floor"] / w.operations();
   const char* unit = "products";
   std::vector<BenchmarkRow> rows{{"W4 slowsde", "f32", unit, own, 1, ""}};
   rows[0].note = peer_note("W4", unit, peer, best, own, rows);
@@ -294,6 +279,33 @@ void write_w3(const W3Workload& w, const fs::path& folder) {
   write_npy(folder / "x.npy", w.data.x, {size(w.data_samples), size(w.widths.front())});
   write_npy(folder / "labels.npy", w.data.labels, {size(w.data_samples)});
   write_npy(folder / "samples.npy", w.samples, {size(w.steps), size(w.workers), size(w.batch)});
+}
+
+double W4Workload::operations() const {
+  double terms = 0;
+  for (std::size_t l = 0; l + 1 < widths.size(); ++l)
+    terms += (l == 0 ? 2.0 : 6.0) * widths[l] * widths[l + 1];
+  return 2 * terms * samples;
+}
+
+W4Workload made_up_w4(int directions) {
+  W4Workload w;
+  w.directions = directions;
+  const Network network = mlp_network(w.widths);
+  w.theta = single(network.initial_parameters(seed));
+  w.data = random_data(w.samples, network.inputs(), network.outputs());
+  for (int k = 0; k < directions; ++k)
+    for (std::size_t i = 0; i < w.theta.size(); ++i)
+      w.v.push_back(static_cast<float>(normal_at(seed, Stream::probe, static_cast<std::uint64_t>(k), 0, i)));
+  return w;
+}
+
+void write_w4(const W4Workload& w, const fs::path& folder) {
+  const auto size = [](int n) { return static_cast<std::size_t>(n); };
+  write_npy(folder / "theta.npy", w.theta, {w.theta.size()});
+  write_npy(folder / "x.npy", w.data.x, {size(w.samples), size(w.widths.front())});
+  write_npy(folder / "labels.npy", w.data.labels, {size(w.samples)});
+  write_npy(folder / "v.npy", w.v, {size(w.directions), w.theta.size()});
 }
 
 void add_network_benchmarks(Registry& registry) {

@@ -27,6 +27,15 @@ SLOWSDE_HD SLOWSDE_INLINE Real slope(Activation activation, Real a, Real p) {
   return p + (a - a * p);
 }
 
+/// φ''(z) from a = φ(z) and p. SiLU: a = zp and p' = p(1 − p), hence φ' = p + a(1 − p), φ'' = (1 − p)(2p + a
+/// − 2ap).
+template <class Real>
+SLOWSDE_HD SLOWSDE_INLINE Real curvature(Activation activation, Real a, Real p) {
+  if (activation == Activation::tanh) return Real{-2} * a * (Real{1} - a * a);
+  if (activation == Activation::relu) return Real{0};
+  return (Real{1} - p) * (Real{2} * p + (a - Real{2} * a * p));
+}
+
 /// φ(z) of a layer with an activation, else z; with SiLU its 1/(1 + e^{−z}) too.
 template <class Real>
 SLOWSDE_HD SLOWSDE_INLINE void write_output(const NetworkLayout::Layer& layer, Real z, Real* out,

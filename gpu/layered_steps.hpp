@@ -7,22 +7,11 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "slowsde/gpu/batched_product.hpp"
 #include "slowsde/gpu/layered_functions.hpp"
 #include "slowsde/gpu/network_layout.hpp"
 
 namespace slowsde {
-
-/// C_w = op(A_w) op(B_w) for w < count, column-major as BLAS has them: op(A) is (m × k), op(B) is (k × n).
-template <class Real>
-struct BatchedProduct {
-  bool transpose_a = false, transpose_b = false;
-  int m = 0, n = 0, k = 0;
-  const Real *a = nullptr, *b = nullptr;
-  Real* c = nullptr;
-  int row_a = 0, row_b = 0, row_c = 0;                    ///< leading dimensions
-  std::int64_t stride_a = 0, stride_b = 0, stride_c = 0;  ///< from one worker to the next
-  int count = 1;
-};
 
 /// Where the workers' activations are: matrices (features × B) without padding, for each layer all workers'.
 /// Offsets in numbers.
@@ -177,76 +166,42 @@ class LayeredPass {
     return columns;
   }
 
-  // A matrix (rows × columns) by rows is the transposed one by columns: Zᵀ = Aᵀ Wᵀ, all three as they lie in
-  // memory.
+  using Matrix = StridedMatrix<Real>;
+  using Operand = StridedMatrix<const Real>;
+  LayerProducts products(const Layer& layer) const {
+    return {layer.fan_in, layer.channels_out, static_cast<int>(plan_.columns_of(layer)), plan_.workers};
+  }
+  Operand weights(const Layer& layer) const { return {theta_ + layer.theta, theta_stride_}; }
+  std::int64_t below(const Layer& layer) const { return plan_.columns_of(layer) * layer.fan_in; }
+  std::int64_t above(const Layer& layer) const { return plan_.columns_of(layer) * layer.channels_out; }
+
   void forward_product(int l) {
     const Layer& layer = plan_.shape.layer[l];
-    const auto columns = static_cast<int>(plan_.columns_of(layer));
-    const std::int64_t below = static_cast<std::int64_t>(layer.fan_in) * columns,
-                       above = static_cast<std::int64_t>(layer.channels_out) * columns;
     Real* const z = memory_ + plan_.place[l].out;
-    machine_.multiply(BatchedProduct<Real>{.m = columns,
-                                           .n = layer.channels_out,
-                                           .k = layer.fan_in,
-                                           .a = factors(l),
-                                           .b = theta_ + layer.theta,
-                                           .c = z,
-                                           .row_a = columns,
-                                           .row_b = layer.fan_in,
-                                           .row_c = columns,
-                                           .stride_a = below,
-                                           .stride_b = theta_stride_,
-                                           .stride_c = above,
-                                           .count = plan_.workers});
-    machine_.for_each(plan_.workers * above,
-                      AddBiasAndActivate<Real>{layer, columns, theta_ + layer.theta + layer.weight_count,
-                                               theta_stride_, z, memory_ + plan_.place[l].logistic});
+    machine_.multiply(
+        products(layer).forward(weights(layer), Operand{factors(l), below(layer)}, Matrix{z, above(layer)}));
+    machine_.for_each(plan_.workers * above(layer),
+                      AddBiasAndActivate<Real>{layer, static_cast<int>(plan_.columns_of(layer)),
+                                               theta_ + layer.theta + layer.weight_count, theta_stride_, z,
+                                               memory_ + plan_.place[l].logistic});
   }
 
   void reverse_product(int l, Real* g, bool has_below) {
     const Layer& layer = plan_.shape.layer[l];
-    const auto columns = static_cast<int>(plan_.columns_of(layer));
-    const std::int64_t below = static_cast<std::int64_t>(layer.fan_in) * columns,
-                       above = static_cast<std::int64_t>(layer.channels_out) * columns;
-    const Real* const delta = memory_ + plan_.place[l].delta;
-    // G = δ Aᵀ, that is Gᵀ = A δᵀ
-    machine_.multiply(BatchedProduct<Real>{.transpose_a = true,
-                                           .m = layer.fan_in,
-                                           .n = layer.channels_out,
-                                           .k = columns,
-                                           .a = factors(l),
-                                           .b = delta,
-                                           .c = g + layer.theta,
-                                           .row_a = columns,
-                                           .row_b = columns,
-                                           .row_c = layer.fan_in,
-                                           .stride_a = below,
-                                           .stride_b = above,
-                                           .stride_c = plan_.shape.dim,
-                                           .count = plan_.workers});
+    const Operand delta{memory_ + plan_.place[l].delta, above(layer)};
+    machine_.multiply(products(layer).gradient(delta, Operand{factors(l), below(layer)},
+                                               Matrix{g + layer.theta, plan_.shape.dim}));
     if (layer.bias_count > 0)
-      machine_.for_each(static_cast<std::int64_t>(plan_.workers) * layer.channels_out,
-                        BiasGradients<Real>{delta, layer.channels_out, columns,
-                                            g + layer.theta + layer.weight_count, plan_.shape.dim});
+      machine_.for_each(
+          static_cast<std::int64_t>(plan_.workers) * layer.channels_out,
+          BiasGradients<Real>{delta.first, layer.channels_out, static_cast<int>(plan_.columns_of(layer)),
+                              g + layer.theta + layer.weight_count, plan_.shape.dim});
     if (!has_below) return;
-    // D = Wᵀ δ, that is Dᵀ = δᵀ W; a convolution's in place of its columns
+    // a convolution's in place of its columns
     const bool dense = layer.kind == LayerKind::dense;
     const LayerOutputs<Real> under = outputs(l - 1);
     Real* const product = dense ? under.delta : memory_ + plan_.columns;
-    machine_.multiply(BatchedProduct<Real>{.transpose_b = true,
-                                           .m = columns,
-                                           .n = layer.fan_in,
-                                           .k = layer.channels_out,
-                                           .a = delta,
-                                           .b = theta_ + layer.theta,
-                                           .c = product,
-                                           .row_a = columns,
-                                           .row_b = layer.fan_in,
-                                           .row_c = columns,
-                                           .stride_a = above,
-                                           .stride_b = theta_stride_,
-                                           .stride_c = below,
-                                           .count = plan_.workers});
+    machine_.multiply(products(layer).adjoint(weights(layer), delta, Matrix{product, below(layer)}));
     if (!dense)
       machine_.for_each(numbers(layer.inputs), FromColumns<Real>{layer, plan_.shape.batch, product, under});
     else if (under.layer.activated)

@@ -17,6 +17,7 @@ class Workload:
     def __init__(self, folder):
         if folder:
             theta, x, labels, v = (peer.load(folder, name) for name in ("theta", "x", "labels", "v"))
+            v = v[0]
         else:
             theta, x, labels = peer.drawn(SAMPLES)
             v = np.random.default_rng(2).standard_normal(peer.DIM).astype(np.float32)

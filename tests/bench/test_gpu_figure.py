@@ -66,12 +66,12 @@ class Figures(OnMadeUp):
             status, out, err = called(figure_gpu, MADE_UP, "--out", self.scratch)
         self.assertEqual((status, err), (0, ""))
         names = {pathlib.Path(line).name for line in out.splitlines()}
-        self.assertEqual(names, {f"gpu-{w}-f32.{e}" for w in ("W1", "W2", "W3") for e in ("png", "svg", "txt")})
+        self.assertEqual(names, {f"gpu-{w}-f32.{e}" for w in ("W1", "W2", "W3", "W4") for e in ("png", "svg", "txt")})
         self.assertIn("made up; not measured", (self.scratch / "gpu-W1-f32.txt").read_text(encoding="utf-8"))
 
     def test_every_axis_that_is_swept_has_a_panel_and_no_text_covers_another_one(self):
         for workload, swept in (("W1", ["replicas", "workers $K$", "steps"]), ("W2", ["replicas"]),
-                                ("W3", ["workers $K$", "steps"])):
+                                ("W3", ["workers $K$", "steps"]), ("W4", ["directions"])):
             with style.context():
                 fig, _ = self.drawn(workload)
                 self.assertEqual([ax.get_xlabel() for ax in fig.axes if ax.get_xlabel()], swept)
@@ -159,6 +159,10 @@ class Summary(OnMadeUp):
         self.assertAlmostEqual(float(w3["operations_floor"]), 2e13 / 716800, delta=1e4)
         self.assertAlmostEqual(float(w3["bytes_floor"]), 2e12 / 7176, delta=1e5)
         self.assertEqual(w3["binding"], "operations")
+        w4 = next(r for r in rows if r["workload"] == "W4" and r["replicas"] == "8")
+        # 2·2048·(2·64² + 6·64² + 6·640) operations of 2e13 a second; 4·(2·8970 + (2048·64 + 8970)/8) bytes of 2e12 a second
+        self.assertAlmostEqual(float(w4["operations_floor"]), 2e13 / 149946368, delta=20)
+        self.assertAlmostEqual(float(w4["bytes_floor"]), 2e12 / 141781, delta=2e4)
         w1 = next(r for r in rows if r["workload"] == "W1" and r["replicas"] == "10000000" and r["program"] == "slowsde")
         self.assertEqual(w1["binding"], "normals")
         self.assertAlmostEqual(float(w1["share_of_floor"]), 1e11 / 4e11, delta=1e-3)

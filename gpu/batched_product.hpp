@@ -1,0 +1,100 @@
+// Matrix products of many workers or directions at once, and those of which the passes through a layer
+// consist.
+#pragma once
+
+#include <cstdint>
+
+namespace slowsde {
+
+/// C_w = op(A_w) op(B_w) for w < count, column-major as BLAS has them: op(A) is (m × k), op(B) is (k × n).
+template <class Real>
+struct BatchedProduct {
+  bool transpose_a = false, transpose_b = false;
+  int m = 0, n = 0, k = 0;
+  const Real *a = nullptr, *b = nullptr;
+  Real* c = nullptr;
+  int row_a = 0, row_b = 0, row_c = 0;                    ///< leading dimensions
+  std::int64_t stride_a = 0, stride_b = 0, stride_c = 0;  ///< from one worker to the next
+  int count = 1;
+  bool accumulate = false;  ///< C_w += op(A_w) op(B_w)
+};
+
+/// The first worker's matrix, and how far the next one's is from it: 0 where all have the same.
+template <class Number>
+struct StridedMatrix {
+  Number* first = nullptr;
+  std::int64_t stride = 0;
+};
+
+/// The products of a layer of `outputs` rows of `fan_in` weights, for `count` workers. Matrices lie by rows
+/// without padding: W (outputs × fan-in), A and D (fan-in × columns), Z and δ (outputs × columns). A matrix
+/// by rows is the transposed one by columns: all lie in memory as BLAS is told.
+struct LayerProducts {
+  int fan_in = 0, outputs = 0, columns = 0, count = 1;
+
+  /// Z = W A, that is Zᵀ = Aᵀ Wᵀ
+  template <class Real>
+  BatchedProduct<Real> forward(StridedMatrix<const Real> W, StridedMatrix<const Real> A,
+                               StridedMatrix<Real> Z) const {
+    return {.m = columns,
+            .n = outputs,
+            .k = fan_in,
+            .a = A.first,
+            .b = W.first,
+            .c = Z.first,
+            .row_a = columns,
+            .row_b = fan_in,
+            .row_c = columns,
+            .stride_a = A.stride,
+            .stride_b = W.stride,
+            .stride_c = Z.stride,
+            .count = count};
+  }
+  /// G = δ Aᵀ, that is Gᵀ = A δᵀ
+  template <class Real>
+  BatchedProduct<Real> gradient(StridedMatrix<const Real> delta, StridedMatrix<const Real> A,
+                                StridedMatrix<Real> G) const {
+    return {.transpose_a = true,
+            .m = fan_in,
+            .n = outputs,
+            .k = columns,
+            .a = A.first,
+            .b = delta.first,
+            .c = G.first,
+            .row_a = columns,
+            .row_b = columns,
+            .row_c = fan_in,
+            .stride_a = A.stride,
+            .stride_b = delta.stride,
+            .stride_c = G.stride,
+            .count = count};
+  }
+  /// D = Wᵀ δ, that is Dᵀ = δᵀ W
+  template <class Real>
+  BatchedProduct<Real> adjoint(StridedMatrix<const Real> W, StridedMatrix<const Real> delta,
+                               StridedMatrix<Real> D) const {
+    return {.transpose_b = true,
+            .m = columns,
+            .n = fan_in,
+            .k = outputs,
+            .a = delta.first,
+            .b = W.first,
+            .c = D.first,
+            .row_a = columns,
+            .row_b = fan_in,
+            .row_c = columns,
+            .stride_a = delta.stride,
+            .stride_b = W.stride,
+            .stride_c = D.stride,
+            .count = count};
+  }
+};
+
+/// C += op(A) op(B) of a product.
+template <class Real>
+BatchedProduct<Real> added(BatchedProduct<Real> product) {
+  product.accumulate = true;
+  return product;
+}
+
+}  // namespace slowsde
