@@ -9,7 +9,6 @@ W1: Local SGD on the valley L = (1 + x^2) y^2 / 2, label noise of standard devia
 W2: Euler-Maruyama of dx = -x/2 (1 + 7 psi(2 (1 + x^2))) dt + 0.3 dW from x = 1.5 to t = 1, 1000 steps.
 """
 
-import argparse
 import math
 import sys
 
@@ -218,24 +217,15 @@ FORMS = {
 
 
 def main():
-    if sys.argv[1:] == ["list"]:
-        print(*FORMS, sep="\n")
-        return 0
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("form", choices=FORMS)
+    parser = gpu_row.form_parser(FORMS, __doc__)
     parser.add_argument("precision", choices=("f32", "f64"))
     parser.add_argument("sweep", choices=("replicas", "workers", "steps"))
     parser.add_argument("--most", type=lambda number: int(float(number)), default=10**8, help="replicas")
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     options = parser.parse_args()
     workload, program = options.form.split("-", 1)
     if workload == "W2" and options.sweep == "workers":
         parser.error("W2 has no workers")
-    try:
-        library = FORMS[options.form](options.device)
-    except Exception as error:  # pylint: disable=broad-except
-        print(f"{options.form}: not measured: {gpu_row.reason(error)}", file=sys.stderr)
-        return 77
+    library = gpu_row.made(options.form, lambda: FORMS[options.form](options.device))
     run = library.forms[options.form]
     sweep = gpu_row.Sweep(f"{options.form} {options.precision}", repeats=3 if options.device == "cuda" else 1)
     print(",".join(gpu_row.COLUMNS))
@@ -254,7 +244,7 @@ def main():
             seconds, (mean, error) = sweep.seconds(once, cost)
             kernel = library.kernel_seconds(once) if steps <= 3000 and seconds < 20 else None
         except Exception as failure:  # pylint: disable=broad-except
-            print(f"{options.form} {size}: not measured: {gpu_row.reason(failure)}", file=sys.stderr)
+            gpu_row.not_measured(f"{options.form} {size}", failure)
             continue
         print(gpu_row.line(library.columns, program, size, kernel, seconds, mean, error), flush=True)
     return 0

@@ -10,7 +10,6 @@ status 1), not a measurement. Exit status 77 where the library is not installed 
 W4: Hessian-vector products of the mean cross-entropy of the MLP 64-64-64-10 (tanh) on 2048 samples, no TF32.
 """
 
-import argparse
 import csv
 import pathlib
 import sys
@@ -230,25 +229,16 @@ FORMS = {
 
 
 def main():
-    if sys.argv[1:] == ["list"]:
-        print(*FORMS, sep="\n")
-        return 0
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("form", choices=FORMS)
+    parser = gpu_row.form_parser(FORMS, __doc__)
     parser.add_argument("precision", choices=("f32", "f64"))
     parser.add_argument("--data", type=pathlib.Path, required=True)
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     options = parser.parse_args()
     with open(options.data / "products.csv", encoding="utf-8", newline="") as file:
         expected = [(float(row["v_Hv"]), float(row["norm"])) for row in csv.DictReader(file)]
     number = np.float32 if options.precision == "f32" else np.float64
     data = {name: peer.load(options.data, name).astype(number) for name in ("theta", "x", "v")}
     data["labels"] = peer.load(options.data, "labels")
-    try:
-        form = FORMS[options.form](options.form, data, options.device)
-    except Exception as error:  # pylint: disable=broad-except
-        print(f"{options.form}: not measured: {gpu_row.reason(error)}", file=sys.stderr)
-        return 77
+    form = gpu_row.made(options.form, lambda: FORMS[options.form](options.form, data, options.device))
     calls = CALLS if options.device == "cuda" else 1
     sweep = gpu_row.Sweep(f"W4 {options.form}", repeats=5 if options.device == "cuda" else 1)
     print(",".join(gpu_row.COLUMNS))
@@ -269,7 +259,7 @@ def main():
             seconds, products = sweep.seconds(run, m * calls)
             kernel = form.kernel_seconds(run) if seconds < 20 else None
         except Exception as failure:  # pylint: disable=broad-except
-            print(f"{options.form} {size}: not measured: {gpu_row.reason(failure)}", file=sys.stderr)
+            gpu_row.not_measured(f"{options.form} {size}", failure)
             continue
         found = disagreement(products, v, expected)
         if found:

@@ -2,6 +2,7 @@
 what a library says about the device. With --device cpu the same forms run without a GPU, to see what they compute.
 """
 
+import argparse
 import datetime
 import math
 import statistics
@@ -69,6 +70,30 @@ class Sweep:
             spent.append(time.perf_counter() - begin)
         self.rate = cost / statistics.median(spent)
         return statistics.median(spent), result
+
+
+def form_parser(forms, description):
+    """The arguments that all programs of forms have; `list` instead prints the forms' names and ends the program."""
+    if sys.argv[1:] == ["list"]:
+        print(*forms, sep="\n")
+        sys.exit(0)
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("form", choices=forms)
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    return parser
+
+
+def not_measured(what, error):
+    print(f"{what}: not measured: {reason(error)}", file=sys.stderr)
+
+
+def made(form, make):
+    """What make() returns; where it can not be made (no library, no device) the program ends with 77."""
+    try:
+        return make()
+    except Exception as error:  # pylint: disable=broad-except
+        not_measured(form, error)
+        sys.exit(77)
 
 
 def reason(error):

@@ -11,7 +11,6 @@ W3: MLP 64-64-64-10 (tanh, cross-entropy), local batch 16, lr 0.1, plain SGD, f3
 10 steps; gathering the batch, passes, step and mean are all in it.
 """
 
-import argparse
 import csv
 import pathlib
 import sys
@@ -168,24 +167,15 @@ FORMS = {
 
 
 def main():
-    if sys.argv[1:] == ["list"]:
-        print(*FORMS, sep="\n")
-        return 0
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("form", choices=FORMS)
+    parser = gpu_row.form_parser(FORMS, __doc__)
     parser.add_argument("sweep", choices=("workers", "steps"))
     parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("--most", type=int, default=4096, help="workers")
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     options = parser.parse_args()
     with open(options.data / "losses.csv", encoding="utf-8", newline="") as file:
         losses = {int(row["workers"]): float(row["loss"]) for row in csv.DictReader(file)}
     x, labels = (peer.load(options.data, name) for name in ("x", "labels"))
-    try:
-        form = FORMS[options.form](options.form, options.data, options.device)
-    except Exception as error:  # pylint: disable=broad-except
-        print(f"{options.form}: not measured: {gpu_row.reason(error)}", file=sys.stderr)
-        return 77
+    form = gpu_row.made(options.form, lambda: FORMS[options.form](options.form, options.data, options.device))
     if options.sweep == "workers":
         sizes = [(2**k, STEPS) for k in range(3, 31) if 2**k <= options.most]
     else:
@@ -202,7 +192,7 @@ def main():
             seconds, layers = sweep.seconds(form.run, workers * steps, form.reset)
             kernel = form.kernel_seconds() if steps <= 1000 and seconds < 20 else None
         except Exception as failure:  # pylint: disable=broad-except
-            print(f"{options.form} {size}: not measured: {gpu_row.reason(failure)}", file=sys.stderr)
+            gpu_row.not_measured(f"{options.form} {size}", failure)
             continue
         loss = loss_of(layers, x, labels) if steps == STEPS else None
         if loss is not None and not abs(loss - losses[workers]) <= TOLERANCE * losses[workers]:
