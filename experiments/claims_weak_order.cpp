@@ -105,8 +105,8 @@ std::vector<Measured> errors_with_minibatches(ClaimRun& run, double eta, std::si
   return errors;
 }
 
-/// How much of the error without sampling is left with it. Both are of the same iterates, so the error of
-/// their quotient is that of its numerator: the denominator is 1 plus what is exact.
+/// How much the sampling-corrected moment misses of what sampling adds: its error over the difference of the
+/// two predictions, which is exact.
 Comparison left_by_the_correction(ClaimRun& run, const SecondMoment& without, const SecondMoment& with) {
   constexpr std::size_t quick = 2000;
   const double eta = run.full() ? 0.005 : 0.01;

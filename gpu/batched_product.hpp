@@ -36,57 +36,48 @@ struct LayerProducts {
   template <class Real>
   BatchedProduct<Real> forward(StridedMatrix<const Real> W, StridedMatrix<const Real> A,
                                StridedMatrix<Real> Z) const {
-    return {.m = columns,
-            .n = outputs,
-            .k = fan_in,
-            .a = A.first,
-            .b = W.first,
-            .c = Z.first,
-            .row_a = columns,
-            .row_b = fan_in,
-            .row_c = columns,
-            .stride_a = A.stride,
-            .stride_b = W.stride,
-            .stride_c = Z.stride,
-            .count = count};
+    return of(A, W, Z,
+              {.m = columns, .n = outputs, .k = fan_in, .row_a = columns, .row_b = fan_in, .row_c = columns});
   }
   /// G = δ Aᵀ, that is Gᵀ = A δᵀ
   template <class Real>
   BatchedProduct<Real> gradient(StridedMatrix<const Real> delta, StridedMatrix<const Real> A,
                                 StridedMatrix<Real> G) const {
-    return {.transpose_a = true,
-            .m = fan_in,
-            .n = outputs,
-            .k = columns,
-            .a = A.first,
-            .b = delta.first,
-            .c = G.first,
-            .row_a = columns,
-            .row_b = columns,
-            .row_c = fan_in,
-            .stride_a = A.stride,
-            .stride_b = delta.stride,
-            .stride_c = G.stride,
-            .count = count};
+    return of(A, delta, G,
+              {.transpose_a = true,
+               .m = fan_in,
+               .n = outputs,
+               .k = columns,
+               .row_a = columns,
+               .row_b = columns,
+               .row_c = fan_in});
   }
   /// D = Wᵀ δ, that is Dᵀ = δᵀ W
   template <class Real>
   BatchedProduct<Real> adjoint(StridedMatrix<const Real> W, StridedMatrix<const Real> delta,
                                StridedMatrix<Real> D) const {
-    return {.transpose_b = true,
-            .m = columns,
-            .n = fan_in,
-            .k = outputs,
-            .a = delta.first,
-            .b = W.first,
-            .c = D.first,
-            .row_a = columns,
-            .row_b = fan_in,
-            .row_c = columns,
-            .stride_a = delta.stride,
-            .stride_b = W.stride,
-            .stride_c = D.stride,
-            .count = count};
+    return of(delta, W, D,
+              {.transpose_b = true,
+               .m = columns,
+               .n = fan_in,
+               .k = outputs,
+               .row_a = columns,
+               .row_b = fan_in,
+               .row_c = columns});
+  }
+
+ private:
+  template <class Real>
+  BatchedProduct<Real> of(StridedMatrix<const Real> a, StridedMatrix<const Real> b, StridedMatrix<Real> c,
+                          BatchedProduct<Real> product) const {
+    product.a = a.first;
+    product.b = b.first;
+    product.c = c.first;
+    product.stride_a = a.stride;
+    product.stride_b = b.stride;
+    product.stride_c = c.stride;
+    product.count = count;
+    return product;
   }
 };
 
