@@ -79,7 +79,7 @@ void require_risk(std::string_view claim, const Comparison& c) {
   const auto require = [&](bool holds, const char* what) {
     if (!holds) throw std::logic_error(fmt::format("claim '{}', '{}': {}", claim, c.quantity, what));
   };
-  require(c.effect > 0 || std::isnan(c.effect), "the effect has to be positive");
+  require(!(c.effect < 0), "the effect cannot be negative");
   require(c.least_n > 0 || c.measured.n == 0, "a measurement needs a least number of replicas");
   require(c.rivals.size() >= 2, "at least two wrong theories have to be told apart");
 }
@@ -113,6 +113,8 @@ Judgement judge(const Comparison& c, double critical) {
   const std::uint64_t n = least(c.measured.n, c.predicted.n);
   if (n < c.least_n)
     result.reason = fmt::format("{} replicas, {} are needed", n, c.least_n);
+  else if (!(c.effect > 0))
+    result.reason = "nothing is claimed: the effect is not positive";
   else if (!(5 * se <= c.effect))
     result.reason = fmt::format("SE {:.2g} exceeds a fifth of the effect {:.2g}", se, c.effect);
   else if (equivalence && !(difference + half <= c.margin))

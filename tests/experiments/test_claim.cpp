@@ -63,6 +63,9 @@ TEST_CASE("what cannot tell a wrong theory is inconclusive, never confirmed") {
     CHECK(verdict_of(c) == Verdict::inconclusive);
     c.effect = 0;
     CHECK(verdict_of(c) == Verdict::inconclusive);
+    c.measured = c.predicted;  // without any error
+    c.least_n = 0;
+    CHECK(verdict_of(c) == Verdict::inconclusive);
   }
   SUBCASE("the error of a simulated prediction counts") {
     Comparison c = good();
@@ -127,7 +130,7 @@ TEST_CASE("a comparison that was not at risk is an error of the program") {
     change(changed);
     CHECK_THROWS_AS(require_risk("claim", changed), std::logic_error);
   };
-  refused([](Comparison& x) { x.effect = 0; });
+  refused([](Comparison& x) { x.effect = -1; });
   refused([](Comparison& x) { x.least_n = 0; });
   refused([](Comparison& x) { x.rivals.pop_back(); });
   c.measured = Measured::exact(1);  // nothing was drawn
