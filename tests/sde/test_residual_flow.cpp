@@ -5,7 +5,10 @@
 #include <Eigen/Eigenvalues>
 #include <cmath>
 #include <stdexcept>
+#include <vector>
 
+#include "slowsde/problems/diagonal_network.hpp"
+#include "slowsde/problems/least_squares_adaptor.hpp"
 #include "tests/support/interpolating_network.hpp"
 #include "tests/support/tolerance.hpp"
 
@@ -43,6 +46,28 @@ double valley_limit(double x, double y) {
   return low;
 }
 
+// Where the gradient flow of a diagonal linear network from u = v = α ends: β_j = 2α² sinh w_j with w in the
+// range of Xᵀ and Xβ = y (Woodworth et al. 2020, Theorem 1), by Newton's method for w = Xᵀν.
+VectorXd hypentropy_interpolator(const RegressionData& data, double alpha) {
+  const Eigen::Map<const Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>> X(
+      data.inputs.data(), data.samples, data.features);
+  const Eigen::Map<const VectorXd> y(data.targets.data(), data.samples);
+  const double scale = 2 * alpha * alpha;
+  VectorXd nu = VectorXd::Zero(data.samples);
+  const auto beta = [&](const VectorXd& at) -> VectorXd {
+    return scale * (X.transpose() * at).array().sinh().matrix();
+  };
+  for (int k = 0; k < 200; ++k) {
+    const VectorXd missing = y - X * beta(nu);
+    const VectorXd slope = scale * (X.transpose() * nu).array().cosh().matrix();
+    const VectorXd step = (X * slope.asDiagonal() * X.transpose()).llt().solve(missing);
+    double length = 1;
+    while (length > 1e-10 && (y - X * beta(nu + length * step)).norm() > missing.norm()) length /= 2;
+    nu += length * step;
+  }
+  return beta(nu);
+}
+
 // Classical Runge–Kutta with small fixed steps: no stabilisation, no residual space.
 VectorXd plain_flow(const LeastSquaresModel& model, VectorXd x, double h, int steps) {
   VectorXd k1, k2, k3, k4;
@@ -77,6 +102,25 @@ TEST_CASE("on the valley both flows end where the conserved quantity says, a ret
   const FlowResult jump = gradient_flow_limit(valley, start, {.route = FlowRoute::gauss_newton});
   CHECK(jump.converged);
   CHECK_FALSE(test::near(jump.point[0], expected, 1e-3));
+}
+
+TEST_CASE("on a diagonal network both flows end at the interpolator of least hypentropy") {
+  const DiagonalNetwork network(
+      SparseRegression{.samples = 12, .features = 20, .sparsity = 2, .seed = 5}.generate());
+  const LeastSquaresModelOf<DiagonalNetwork> model(network);
+  for (const double alpha : {0.1, 0.3, 1.0}) {
+    const VectorXd expected = hypentropy_interpolator(network.data(), alpha),
+                   start = VectorXd::Constant(network.dim(), alpha);
+    const auto distance = [&](const FlowResult& end) {
+      CHECK(end.converged);
+      const std::vector<double> beta = network.coefficients(end.point.data());
+      return (Eigen::Map<const VectorXd>(beta.data(), network.features()) - expected).norm();
+    };
+    for (const FlowRoute route : {FlowRoute::chebyshev, FlowRoute::exponential})
+      CHECK(distance(gradient_flow_limit(model, start, {.route = route, .tolerance = 1e-7})) < 1e-5);
+    CHECK(distance(gradient_flow_limit(model, start, {.tolerance = 1e-2})) > 1e-5);
+    CHECK(distance(retract(model, start)) > 1e-3);
+  }
 }
 
 TEST_CASE("the error of Φ falls with the tolerance") {
