@@ -105,8 +105,9 @@ Measured after_fast_phase(ClaimRun& run, const Regression& regression, const Vec
 std::vector<Comparison> fast_phase(ClaimRun& run) {
   const Regression regression(recipe.generate());
   const auto limit_from = [&](double scale) {
-    const FlowResult end = gradient_flow_limit(
-        regression.model, VectorXd::Constant(regression.network.dim(), scale), {.tolerance = 1e-5});
+    const FlowResult end =
+        gradient_flow_limit(regression.model, VectorXd::Constant(regression.network.dim(), scale),
+                            {.tolerance = run.full() ? 1e-6 : 1e-5});
     return end.converged ? regression.weighted_norm(end.point) : std::numeric_limits<double>::quiet_NaN();
   };
   const VectorXd start = VectorXd::Constant(regression.network.dim(), 0.3);
