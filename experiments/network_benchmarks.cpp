@@ -19,6 +19,7 @@
 #include "slowsde/problems/network_derivatives.hpp"
 #include "slowsde/problems/random_address.hpp"
 #include "slowsde/sde/parallel.hpp"
+#include "slowsde/sde/thread_team.hpp"
 
 namespace slowsde {
 namespace {
@@ -187,10 +188,11 @@ std::vector<BenchmarkRow> w4(int threads) {
   Peer peer("w4_hvp.py", folder.path(), threads);
 
   BatchBuffer<float> buffer(network.inputs(), w.samples);
+  ThreadTeam team(threads);
   NetworkDerivatives<float> derivatives(
       network, LossKind::cross_entropy, consecutive_samples(w.data, 0, w.samples, buffer),
-      [threads](std::size_t count, const std::function<void(std::size_t)>& body) {
-        parallel_for(threads, count, body);
+      [&team](std::size_t count, const std::function<void(std::size_t)>& body) {
+        team.for_each(count, [&](int, std::size_t index) { body(index); });
       });
   derivatives.set_point(w.theta.data());
   std::vector<float> Hv(w.v.size());

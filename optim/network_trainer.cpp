@@ -44,11 +44,11 @@ NetworkTrainer<Real>::NetworkTrainer(const TrainerParams& params, const std::vec
 template <class Real>
 double NetworkTrainer<Real>::train(std::int64_t H, const Hook& before_average) {
   if (params_.exchange == Exchange::parameters) {
-    for_each_worker([this, H](int member, std::size_t w) { local_steps(member, w, H); });
+    team_.for_each(view_.size(), [this, H](int member, std::size_t w) { local_steps(member, w, H); });
     this->show(before_average, view_);
     average();
   } else {
-    for_each_worker([this](int member, std::size_t w) {
+    team_.for_each(view_.size(), [this](int member, std::size_t w) {
       losses_[w] = oracles_[static_cast<std::size_t>(member)]->gradient(
           share_.first + static_cast<int>(w), state_.step, state_.theta.data(), workers_.data() + w * row_);
     });
@@ -66,16 +66,6 @@ typename NetworkTrainer<Real>::Range NetworkTrainer<Real>::components(int member
   const auto team = static_cast<std::size_t>(team_.size()), m = static_cast<std::size_t>(member);
   const std::size_t lines = (end - begin) / line;
   return {begin + lines * m / team * line, m + 1 == team ? end : begin + lines * (m + 1) / team * line};
-}
-
-template <class Real>
-template <class Function>
-void NetworkTrainer<Real>::for_each_worker(const Function& f) {
-  const auto own = static_cast<std::size_t>(share_.count);
-  next_worker_.store(0, std::memory_order_relaxed);
-  team_.run([&](int member) {
-    for (std::size_t w; (w = next_worker_.fetch_add(1, std::memory_order_relaxed)) < own;) f(member, w);
-  });
 }
 
 template <class Real>

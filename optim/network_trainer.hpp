@@ -3,7 +3,6 @@
 #pragma once
 
 #include <Eigen/Core>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -52,10 +51,6 @@ class NetworkTrainer final : public Trainer<Real> {
   };
   /// The part of [begin, end) that is a member's: whole cache lines but at the ends.
   Range components(int member, std::size_t begin, std::size_t end) const;
-  /// f(w) for each of this rank's workers w, by whichever member is free: a slow core does not hold the
-  /// others.
-  template <class Function>
-  void for_each_worker(const Function& f);
   double train(std::int64_t H, const Hook& before_average) override;
   void local_steps(int member, std::size_t w, std::int64_t H);
   void average();
@@ -72,7 +67,6 @@ class NetworkTrainer final : public Trainer<Real> {
   std::vector<double> sum_;        // (d)
   std::vector<double> losses_;     // (this rank's workers): Σ over the round
   std::vector<std::unique_ptr<GradientOracle<Real>>> oracles_;
-  std::atomic<std::size_t> next_worker_{0};
   ThreadTeam team_;
 };
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <stdexcept>
@@ -16,7 +17,8 @@ namespace slowsde {
 
 /// `size` members, the calling thread among them, who wait for the next phase between calls of run(). What a
 /// member computes may depend on its number alone; a reduction over members is a later phase's or the
-/// caller's.
+/// caller's. Who waits looks for some microseconds before it sleeps: to be woken takes longer than many a
+/// phase.
 class ThreadTeam {
  public:
   /// Throws std::invalid_argument if size < 1. Where the system grants fewer threads, the caller does the
@@ -52,7 +54,7 @@ class ThreadTeam {
     if (!threads_.empty()) phase_.notify_all();
     call(0);
     for (int member = static_cast<int>(threads_.size()) + 1; member < size_; ++member) call(member);
-    for (int left; (left = pending_.load(std::memory_order_acquire)) != 0;) pending_.wait(left);
+    for (int left; (left = pending_.load(std::memory_order_acquire)) != 0;) await_change(pending_, left);
     for (std::exception_ptr& failure : failures_) {
       if (!failure) continue;
       const std::exception_ptr first = failure;
@@ -61,7 +63,31 @@ class ThreadTeam {
     }
   }
 
+  /// Calls f(member, index) once for each index in [0, count): a member that is free takes the next one. What
+  /// is computed for an index may depend on the index alone. A member whose call throws takes no further
+  /// index; the others do.
+  template <class Function>
+  void for_each(std::size_t count, Function&& f) {
+    next_.store(0, std::memory_order_relaxed);
+    run([&](int member) {
+      for (std::size_t index; (index = next_.fetch_add(1, std::memory_order_relaxed)) < count;)
+        f(member, index);
+    });
+  }
+
  private:
+  template <class T>
+  static void await_change(const std::atomic<T>& value, T old) {
+    constexpr int looks = 1000;
+    for (int look = 0; look < looks; ++look) {
+      if (value.load(std::memory_order_acquire) != old) return;
+#if defined(__x86_64__)
+      __builtin_ia32_pause();
+#endif
+    }
+    value.wait(old, std::memory_order_acquire);
+  }
+
   void call(int member) noexcept {
     try {
       task_(object_, member);
@@ -72,7 +98,7 @@ class ThreadTeam {
 
   void serve(int member) {
     for (std::uint64_t seen = 0;;) {
-      phase_.wait(seen, std::memory_order_acquire);
+      await_change(phase_, seen);
       // The next phase begins only after every member has finished this one, so none is ever skipped.
       seen = phase_.load(std::memory_order_acquire);
       if (stopping_.load(std::memory_order_relaxed)) return;
@@ -87,6 +113,7 @@ class ThreadTeam {
   std::vector<std::exception_ptr> failures_;
   std::atomic<std::uint64_t> phase_{0};
   std::atomic<int> pending_{0};
+  std::atomic<std::size_t> next_{0};  // index of for_each
   std::atomic<bool> stopping_{false};
   std::vector<std::jthread> threads_;  // last: joined before the rest is gone
 };

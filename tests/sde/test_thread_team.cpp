@@ -2,8 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
+#include <cstddef>
 #include <numeric>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 using slowsde::ThreadTeam;
@@ -21,6 +24,34 @@ TEST_CASE("every member is called once in every phase, and a phase ends before t
     }
     for (const int x : a) CHECK(x == 2000);
   }
+}
+
+TEST_CASE("every index is taken once, by a member of the team") {
+  for (const int size : {1, 2, 4}) {
+    ThreadTeam team(size);
+    for (const std::size_t count : {0, 1, 7, 100}) {
+      std::vector<int> calls(count, 0), member(count, -1);
+      team.for_each(count, [&](int m, std::size_t index) {
+        ++calls[index];
+        member[index] = m;
+      });
+      CHECK(calls == std::vector<int>(count, 1));
+      for (const int m : member) CHECK((m >= 0 && m < size));
+    }
+  }
+}
+
+TEST_CASE("members that waited for long, asleep, are woken") {
+  ThreadTeam team(2);
+  int sum = 0;
+  for (int phase = 0; phase < 3; ++phase) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    team.run([&](int m) {
+      if (m == 1) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      if (m == 1) ++sum;
+    });
+  }
+  CHECK(sum == 3);
 }
 
 TEST_CASE("the exception of the lowest member is seen, after all have ended, and the team works on") {
