@@ -47,8 +47,8 @@ struct ReplicaTable {
   }
 };
 
-/// Simulates replicas of `algorithm` from `start` on Γ; observe(const VectorXd& ζ, double* values) of ζ =
-/// Φ(θ̄) at the ends of the rounds in which the slow times are reached.
+/// Simulates replicas of `algorithm` from `start`; observe(const VectorXd& ζ, double* values) of ζ = Φ(θ̄), or
+/// of θ̄ itself without options.project, at the ends of the rounds in which the slow times are reached.
 template <NoiseKind Kind, LeastSquaresProblem P, class Observe>
 ReplicaTable observe_phi(const P& problem, const LeastSquaresModel& model, const LocalSgd& algorithm,
                          const Eigen::VectorXd& start, const std::vector<double>& times,
@@ -70,9 +70,12 @@ ReplicaTable observe_phi(const P& problem, const LeastSquaresModel& model, const
       for (std::size_t l = 0; l < W; ++l) {
         for (Eigen::Index j = 0; j < theta.size(); ++j) theta[j] = x[j][static_cast<int>(l)];
         if (!theta.allFinite()) continue;
-        const FlowResult end = gradient_flow_limit(model, theta, flow);
-        if (!end.converged) continue;
-        observe(end.point, values.data());
+        if (options.project) {
+          const FlowResult end = gradient_flow_limit(model, theta, flow);
+          if (!end.converged) continue;
+          theta = end.point;
+        }
+        observe(theta, values.data());
         for (std::size_t q = 0; q < observables; ++q)
           table
               .values[(static_cast<std::size_t>(point) * observables + q) * options.replicas + pack * W + l] =

@@ -55,7 +55,7 @@ std::array<Measured, 2> spread(ClaimRun& run, std::size_t replicas) {
 }
 
 std::vector<Comparison> same_diffusion(ClaimRun& run) {
-  const std::size_t n = run.replicas(6400);
+  const std::size_t n = run.replicas(16000);
   const auto [local, difference] = spread(run, n);
   const double right = t / K;
   return {
@@ -65,7 +65,7 @@ std::vector<Comparison> same_diffusion(ClaimRun& run) {
        .predicted = Measured::exact(0),
        .effect = right,
        .margin = 0.03 * right,  // a hundredth of what workers that diffuse as one would add
-       .least_n = 6400,
+       .least_n = 16000,
        .rivals = {{"workers that diffuse as one: B_loc for B", Measured::exact((K - 1) * right)},
                   {"less noise in proportion to ψ", Measured::exact(-right * 0.37)}}},
       {.quantity = "E φ² [rad²] on the circle, Local SGD (K = 4, ηH = 0.5), t = 1, η → 0",
@@ -73,7 +73,7 @@ std::vector<Comparison> same_diffusion(ClaimRun& run) {
        .measured = local,
        .predicted = Measured::exact(right),
        .effect = 0.1 * right,
-       .least_n = 6400,
+       .least_n = 16000,
        .rivals = {{"B_loc for B", Measured::exact(t)},
                   {"K − 1 for K", Measured::exact(t / (K - 1))},
                   {"K + 1 for K", Measured::exact(t / (K + 1))}}}};

@@ -150,7 +150,7 @@ std::vector<Comparison> digits_cnn(ClaimRun& run) {
                                                  .eta = 0.04,
                                                  .t = 12,
                                                  .local_steps = local ? 40 : 1,
-                                                 .replicas = local ? 24u : 64u};
+                                                 .replicas = local ? 24u : 128u};
     comparisons.push_back(
         compare(std::string("fall of tr ∇²L of a CNN of ") +
                     (run.full() ? "8 and 16 channels on 40 digits from t = 3 to 12, σ = 0.1, η = 0.05"

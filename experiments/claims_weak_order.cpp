@@ -167,14 +167,14 @@ std::vector<Comparison> weak_order(ClaimRun& run) {
                   return round;
                 },
                 slow(narrow, effective))),
-      order(run, {"the quasi-static process at η²H = 1/8", trace, 0.125, {8000, 8000}, wider},
+      order(run, {"the quasi-static process at η²H = 1/8", trace, 0.125, {24000, 24000}, wider},
             on_the_valley(
                 run, wide,
                 [=](double eta) {
                   return Round{.eta = eta, .local_steps = std::llround(alpha2 / (eta * eta)), .workers = K};
                 },
                 [&](const Round& round) { return wide.quasi_static_mean(round, alpha2, x0, 1); })),
-      order(run, {"the slow SDE with the finite-step moment at ηH = 1", trace, 0.25, {32000, 40000}, wider},
+      order(run, {"the slow SDE with the finite-step moment at ηH = 1", trace, 0.25, {128000, 160000}, wider},
             on_the_valley(run, wide, at_unit_product, slow(wide, finite))),
       order(run,
             {"the slow flow with the finite-step moment where minibatches are drawn, ηH = 1/4",

@@ -92,6 +92,7 @@ Registry builtin_registry() {
   add_flat_valley_claims(registry);
   add_label_noise_claims(registry);
   add_curved_valley_claims(registry);
+  add_turning_valley_claims(registry);
   add_momentum_claims(registry);
   add_sampling_claims(registry);
   add_matrix_claims(registry);

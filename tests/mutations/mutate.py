@@ -67,7 +67,7 @@ def verify(work):
     """The exit code and the claims of a quick verification, all of it: a fault may break what no claim is about."""
     done = subprocess.run([work / "build" / "slowsde", "verify", "--suite", "quick", "--json", "--quiet"],
                           capture_output=True, text=True)
-    if done.returncode not in (0, 1, 3):
+    if done.returncode not in (0, 1, 3) or not done.stdout:
         raise Failure(f"verify ended with exit code {done.returncode}: {done.stderr.strip()}")
     return done.returncode, json.loads(done.stdout)["claims"]
 
@@ -83,9 +83,10 @@ def numbers(value):
 
 
 def without_number(claims):
-    """The quantities whose measurement is not finite."""
+    """The quantities whose measurement or prediction is not finite."""
     return [f"{claim['name']}: {comparison['quantity']}" for claim in claims for comparison in claim["comparisons"]
-            if not all(number is not None and math.isfinite(number) for number in numbers(comparison["measured"]))]
+            if not all(number is not None and math.isfinite(number)
+                       for number in numbers([comparison["measured"], comparison["predicted"]]))]
 
 
 def check_unharmed(cmake, work, patches):
@@ -117,7 +118,7 @@ def check_mutation(cmake, work, patch):
     if status != 1 or any(verdicts.get(name) != "refuted" for name in expected):
         raise Failure(f"{patch.stem}: exit code {status}, {verdicts}; {expected} had to be refuted")
     if without_number(claims):
-        raise Failure(f"{patch.stem}: a measurement is not a number, which is no refutation: {without_number(claims)}")
+        raise Failure(f"{patch.stem}: a measurement or prediction is not a number, which is no refutation: {without_number(claims)}")
     print(f"{patch.stem}: refuted", ", ".join(name for name, verdict in verdicts.items() if verdict == "refuted"))
 
 
