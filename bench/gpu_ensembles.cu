@@ -124,7 +124,7 @@ void trajectories(Sweep& sweep, const char* workload, const std::string& precisi
   sweep.measure(row, worker_steps(row), [&] { return row.precision == "f32" ? run(0.0f) : run(0.0); });
 }
 
-/// Samples of the diagonal networks; bench/floors.py knows the number, too.
+/// Samples of the diagonal networks; bench/gpu_csv.py knows the number, too.
 constexpr int network_samples = 40;
 
 void diagonal_network(Sweep& sweep, int d, const std::string& precision) {

@@ -79,6 +79,27 @@ def best_rates(rows):
     return best
 
 
+def at_one_size(rows):
+    """For each workload and precision the largest size (workers, then replicas, then steps) that slowsde and a peer were
+    both measured at: (size, slowsde's end-to-end rate, the best peer, its rate)."""
+    rates = {}
+    for row in rows:
+        sizes = rates.setdefault((row["workload"], row["precision"]), {})
+        programs = sizes.setdefault((row["workers"], row["replicas"], row["steps"]), {})
+        name = "slowsde" if row["program"].startswith("slowsde") else row["program"]
+        programs[name] = max(programs.get(name, 0.0), row["per_second_total"])
+    found = {}
+    for key, sizes in rates.items():
+        common = [size for size, programs in sizes.items() if "slowsde" in programs and len(programs) > 1]
+        if not common:
+            continue
+        size = max(common)
+        peers = {name: rate for name, rate in sizes[size].items() if name != "slowsde"}
+        peer = max(peers, key=peers.get)
+        found[key] = size, sizes[size]["slowsde"], peer, peers[peer]
+    return found
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("measurements")
@@ -103,6 +124,9 @@ def main(arguments=None):
             ratio = f", slowsde is {own / rate:.3g} times as fast" if own and not program.startswith("slowsde") else ""
             unit = "products" if workload == "W4" else "steps"
             print(f"{workload} {precision} {program}: at best {rate:.3g} {unit}/s end to end{ratio}")
+    for (workload, precision), ((workers, replicas, steps), own, peer, rate) in sorted(at_one_size(measured).items()):
+        print(f"{workload} {precision} at one size, K = {workers}, replicas {replicas}, steps {steps}: slowsde is "
+              f"{own / rate:.3g} times as fast as the best peer, {peer}")
     found = disagreements(measured)
     for line in found:
         print(f"gpu_summary.py: disagreement: {line}", file=sys.stderr)

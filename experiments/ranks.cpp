@@ -14,7 +14,12 @@ Ranks connect_ranks(const Launch& launch, Backend backend, double timeout) {
   if (!launch.several()) return ranks;
   const std::string whole = launch.launcher + " started " + std::to_string(launch.size) + " processes";
   const bool gpus = backend == Backend::cuda && has_nccl();
-  NcclParams nccl{.rank = launch.rank, .size = launch.size, .timeout = timeout, .mpi = nullptr, .path = {}};
+  NcclParams nccl{.rank = launch.rank,
+                  .size = launch.size,
+                  .gpu = launch.local_rank,
+                  .timeout = timeout,
+                  .mpi = nullptr,
+                  .path = {}};
   if (launch.launcher != "torchrun" && has_mpi()) {
     ranks.communicator = make_mpi_communicator(timeout);
     if (ranks.communicator->size() != launch.size)

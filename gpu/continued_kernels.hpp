@@ -40,18 +40,11 @@ class ContinuedKernels : public EnsembleKernels {
                first_replica, replicas, states);
   }
 
+  using EnsembleKernels::reduce;
   bool reduces(const IterateReduction&) const override { return false; }
   ReducedEnsemble reduce(const IterateEnsemble&, std::uint64_t, const IterateReduction&,
                          const std::function<void(std::uint64_t)>&) const override {
     throw std::logic_error("the states come to the host, which forms their moments");
-  }
-  std::optional<ReducedEnsemble> reduce(const ConventionalRun&, std::uint64_t, const IterateReduction&,
-                                        const std::function<void(std::uint64_t)>&) const override {
-    return std::nullopt;
-  }
-  std::optional<ReducedEnsemble> reduce(const SlowRun&, int, std::uint64_t, const IterateReduction&,
-                                        const std::function<void(std::uint64_t)>&) const override {
-    return std::nullopt;
   }
 
  private:

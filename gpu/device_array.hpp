@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <string>
 #include <type_traits>
@@ -68,6 +69,19 @@ class DeviceArray {
   T* data_ = nullptr;
   std::size_t size_ = 0;
 };
+
+/// How many replicas of `each` bytes the memory of the current device has room for, with a tenth left to
+/// others. Throws DeviceError where there is none for a single one.
+inline std::uint64_t replicas_with_room(std::size_t each, int workers) {
+  std::size_t free = 0, total = 0;
+  check_cuda(cudaMemGetInfo(&free, &total), "asking for the free memory");
+  const std::uint64_t room = free / 10 * 9 / each;
+  if (room == 0)
+    throw DeviceError("CUDA: out of memory: one replica of " + std::to_string(workers) + " workers takes " +
+                      std::to_string(each) + " bytes, " + std::to_string(free) + " of " +
+                      std::to_string(total) + " are free");
+  return room;
+}
 
 #endif
 

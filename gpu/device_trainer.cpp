@@ -5,6 +5,7 @@
 #include <string>
 
 #include "slowsde/gpu/cuda_check.hpp"
+#include "slowsde/gpu/current_gpu.hpp"
 #include "slowsde/gpu/device_array.hpp"
 #include "slowsde/gpu/network_layout.hpp"
 #include "slowsde/gpu/own_stream.hpp"
@@ -59,22 +60,6 @@ void check_device_task(const TrainerParams& params, const NetworkTask& task) {
 #if defined(SLOWSDE_CUDA)
 
 namespace {
-
-/// Makes a GPU the calling thread's current one.
-class CurrentGpu {
- public:
-  explicit CurrentGpu(int number) {
-    int count = 0;
-    check_cuda(cudaGetDeviceCount(&count), "counting the GPUs");
-    if (count == 0) throw DeviceError("CUDA: there is no GPU");
-    number_ = number % count;
-    set();
-  }
-  void set() const { check_cuda(cudaSetDevice(number_), "choosing the GPU"); }
-
- private:
-  int number_ = 0;
-};
 
 template <class Real>
 class DeviceTrainer final : public Trainer<Real> {

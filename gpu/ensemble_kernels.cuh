@@ -184,7 +184,13 @@ class IterateChunks {
         rates_(table_.rates),
         start_(start),
         states_(capacity * dim),
-        buffers_(setup.momentum != 0 ? capacity * dim * static_cast<std::size_t>(setup.workers) : 0) {}
+        buffers_(capacity * buffer_numbers(setup)) {}
+
+  /// Most replicas of a chunk of `replicas` at most.
+  static std::uint64_t capacity(const typename Worker::Setup& setup, std::uint64_t replicas) {
+    const std::size_t each = (dim + buffer_numbers(setup)) * sizeof(Real);
+    return std::min(replicas, device_chunk(replicas_with_room(each, setup.workers)));
+  }
 
   /// Runs a chunk and calls use(point, states: (d × replicas) on the device) at each record point.
   template <class Use>
@@ -212,6 +218,11 @@ class IterateChunks {
   double kernel_seconds() { return timer_.seconds(); }
 
  private:
+  /// Of a replica.
+  static std::size_t buffer_numbers(const typename Worker::Setup& setup) {
+    return setup.momentum != 0 ? static_cast<std::size_t>(dim) * setup.workers : 0;
+  }
+
   typename Worker::Setup setup_;
   RoundTable table_;
   DeviceArray<TableRound> rounds_;
@@ -241,21 +252,25 @@ class EnsembleKernelsOf final : public EnsembleKernels {
 
   void simulate(const IterateEnsemble& ensemble, std::uint64_t first_replica, std::uint64_t replicas,
                 std::vector<double>& states) const override {
-    const std::size_t n = replicas;
-    states.resize(ensemble.points.size() * n * dim);
+    states.resize(ensemble.points.size() * replicas * dim);
     with_worker(ensemble, [&]<class Worker>(std::type_identity<Worker>) {
       using Real = typename Worker::Scalar;
-      detail::IterateChunks<Worker> chunks({problem_, ensemble.algorithm, ensemble.source},
-                                           round_table(ensemble.algorithm, ensemble.points), ensemble.start,
-                                           n);
-      std::vector<Real> by_component(n * dim);
-      chunks.run(first_replica, replicas, [&](std::size_t p, const Real* on_device) {
-        check_cuda(cudaMemcpy(by_component.data(), on_device, n * dim * sizeof(Real), cudaMemcpyDeviceToHost),
-                   "copying the states to the host");
-        for (std::size_t r = 0; r < n; ++r)
-          for (std::size_t j = 0; j < dim; ++j)
-            states[(p * n + r) * dim + j] = static_cast<double>(by_component[j * n + r]);
-      });
+      using Chunks = detail::IterateChunks<Worker>;
+      const typename Worker::Setup setup(problem_, ensemble.algorithm, ensemble.source);
+      const std::uint64_t most = Chunks::capacity(setup, replicas);
+      Chunks chunks(setup, round_table(ensemble.algorithm, ensemble.points), ensemble.start, most);
+      std::vector<Real> by_component(most * dim);
+      for (std::uint64_t first = 0; first < replicas; first += most) {
+        const std::uint64_t n = std::min(most, replicas - first);
+        chunks.run(first_replica + first, n, [&](std::size_t p, const Real* on_device) {
+          check_cuda(
+              cudaMemcpy(by_component.data(), on_device, n * dim * sizeof(Real), cudaMemcpyDeviceToHost),
+              "copying the states to the host");
+          for (std::size_t r = 0; r < n; ++r)
+            for (std::size_t j = 0; j < dim; ++j)
+              states[(p * replicas + first + r) * dim + j] = static_cast<double>(by_component[j * n + r]);
+        });
+      }
     });
   }
 
@@ -351,7 +366,8 @@ class EnsembleKernelsOf final : public EnsembleKernels {
                               const std::function<void(std::uint64_t)>& progress) const {
     using Real = typename Worker::Scalar;
     detail::DeviceReducer reducer(table.rounds_at.size(), reduction.observables.size(), reduction.bound,
-                                  replicas, reduction.samples);
+                                  replicas, reduction.samples,
+                                  detail::IterateChunks<Worker>::capacity(setup, replicas));
     detail::IterateChunks<Worker> chunks(setup, std::move(table), start, reducer.chunk());
     const detail::ProblemObserver<P> seen = observer(reduction);
     for (std::uint64_t first = 0; first < replicas; first += reducer.chunk()) {

@@ -3,6 +3,7 @@
 // SLOWSDE_ENSEMBLE_KERNELS(Problem) (ensemble_kernels.cuh).
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -22,6 +23,15 @@ namespace slowsde {
 
 /// Replicas that reduce() has on the device at once: enough to fill any chip.
 inline constexpr std::uint64_t largest_device_chunk = std::uint64_t{1} << 22;
+/// Replicas of which one block forms the moments.
+inline constexpr int reduction_block = 256;
+
+/// Replicas of a chunk where the memory has room for `room`: whole blocks, so that the moments do not depend
+/// on it, and one at least.
+constexpr std::uint64_t device_chunk(std::uint64_t room) {
+  return std::clamp<std::uint64_t>(room / reduction_block * reduction_block, reduction_block,
+                                   largest_device_chunk);
+}
 
 /// One algorithm from one start.
 struct IterateEnsemble {
@@ -87,16 +97,20 @@ class EnsembleKernels {
 
   /// The same for trajectories of the conventional SDE, whose moments are then always formed on the device;
   /// nothing where no thread can hold one.
-  virtual std::optional<ReducedEnsemble> reduce(const ConventionalRun& run, std::uint64_t trajectories,
-                                                const IterateReduction& reduction,
-                                                const std::function<void(std::uint64_t)>& progress) const = 0;
+  virtual std::optional<ReducedEnsemble> reduce(
+      const ConventionalRun&, std::uint64_t /*trajectories*/, const IterateReduction&,
+      const std::function<void(std::uint64_t)>& /*progress*/) const {
+    return std::nullopt;
+  }
 
   /// The same for trajectories of the slow SDE from a point of Γ, where ∇²L has this rank. Nothing where no
   /// thread can hold one: a problem without tangential noise, a run that runs_in_lanes() denies, refined
   /// increments.
-  virtual std::optional<ReducedEnsemble> reduce(const SlowRun& run, int rank, std::uint64_t trajectories,
-                                                const IterateReduction& reduction,
-                                                const std::function<void(std::uint64_t)>& progress) const = 0;
+  virtual std::optional<ReducedEnsemble> reduce(
+      const SlowRun&, int /*rank*/, std::uint64_t /*trajectories*/, const IterateReduction&,
+      const std::function<void(std::uint64_t)>& /*progress*/) const {
+    return std::nullopt;
+  }
 
   /// Device memory that simulate() takes for so many replicas.
   virtual double bytes(const IterateEnsemble& ensemble, std::uint64_t replicas) const = 0;

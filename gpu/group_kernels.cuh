@@ -247,17 +247,9 @@ class GroupChunks {
 
   static std::vector<Real> rounded(const std::vector<double>& from) { return {from.begin(), from.end()}; }
 
-  /// As many replicas as the memory has room for, with a tenth left to others.
   std::uint64_t affordable(std::uint64_t replicas) const {
-    std::size_t free = 0, total = 0;
-    check_cuda(cudaMemGetInfo(&free, &total), "asking for the free memory");
     const std::size_t each = static_cast<std::size_t>(group_numbers_of_replica(setup_)) * sizeof(Real);
-    const std::uint64_t room = free / 10 * 9 / each;
-    if (room == 0)
-      throw DeviceError("CUDA: out of memory: one replica of " + std::to_string(setup_.workers) +
-                        " workers takes " + std::to_string(each) + " bytes, " + std::to_string(free) +
-                        " of " + std::to_string(total) + " are free");
-    return std::min({replicas, room, largest_group_chunk});
+    return std::min({replicas, replicas_with_room(each, setup_.workers), largest_group_chunk});
   }
 
   GroupSetup<Map, Real> setup_;
@@ -311,6 +303,7 @@ class GroupKernels final : public EnsembleKernels {
                        detail::has_group_observable);
   }
 
+  using EnsembleKernels::reduce;
   ReducedEnsemble reduce(const IterateEnsemble& ensemble, std::uint64_t replicas,
                          const IterateReduction& reduction,
                          const std::function<void(std::uint64_t)>& progress) const override {
@@ -348,16 +341,6 @@ class GroupKernels final : public EnsembleKernels {
       reduced = reducer.finish(chunks.kernel_seconds());
     });
     return reduced;
-  }
-
-  std::optional<ReducedEnsemble> reduce(const ConventionalRun&, std::uint64_t, const IterateReduction&,
-                                        const std::function<void(std::uint64_t)>&) const override {
-    return std::nullopt;
-  }
-
-  std::optional<ReducedEnsemble> reduce(const SlowRun&, int, std::uint64_t, const IterateReduction&,
-                                        const std::function<void(std::uint64_t)>&) const override {
-    return std::nullopt;
   }
 
   double bytes(const IterateEnsemble& ensemble, std::uint64_t replicas) const override {

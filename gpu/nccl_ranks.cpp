@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "slowsde/gpu/bf16_kernels.hpp"
+#include "slowsde/gpu/current_gpu.hpp"
 #include "slowsde/gpu/device_array.hpp"
 #include "slowsde/optim/rank_files.hpp"
 #endif
@@ -26,6 +27,7 @@ void NcclParams::check() const {
   using detail::require;
   require(size >= 1, "ranks", "size >= 1", size);
   require(rank >= 0 && rank < size, "ranks", "0 <= rank < size", rank);
+  require(gpu >= 0, "ranks", "gpu >= 0", gpu);
   require(timeout > 0 && std::isfinite(timeout), "ranks", "0 < timeout < infinity", timeout);
   if (mpi) require(mpi->size() == size, "ranks", "size = that of MPI", size);
   if (!mpi && path.empty())
@@ -43,7 +45,7 @@ using Clock = std::chrono::steady_clock;
 /// Calls do not block: each is polled, so that one for which a rank is missing can be given up.
 class NcclConnection {
  public:
-  explicit NcclConnection(const NcclParams& params) : params_(params) {
+  explicit NcclConnection(const NcclParams& params) : params_(params), gpu_(params.gpu) {
     ncclUniqueId id{};
     if (params.rank == 0) check_nccl(ncclGetUniqueId(&id), "making a unique id");
     if (params.mpi) {
@@ -127,6 +129,7 @@ class NcclConnection {
   }
 
   NcclParams params_;
+  CurrentGpu gpu_;  // before NCCL binds the connection to whichever is current
   std::optional<RankFiles> files_;
   ncclComm_t connection_ = nullptr;
   std::uint64_t meetings_ = 0;

@@ -13,6 +13,7 @@ bool has_nccl();
 
 struct NcclParams {
   int rank = 0, size = 1;
+  int gpu = 0;           ///< number of this rank's GPU, modulo how many this process sees
   double timeout = 300;  ///< seconds that a call waits for the other ranks
   /// Where there is MPI: over it NCCL's unique id is sent, and it names ranks that are lost. Otherwise both
   /// go over files whose names begin with `path`, a name of this run alone in a folder that all machines see.
@@ -29,9 +30,9 @@ struct NcclRanks {
   std::shared_ptr<DeviceSum> device_sum;
 };
 
-/// Connects the current GPU with those of the other ranks. A rank that does not come to a call within the
-/// timeout ends it on the others with LostRank, which names it; the connection is then aborted. Throws
-/// DeviceError where CUDA or NCCL refuses, and in a build without NCCL.
+/// Makes the rank's GPU the current one and connects it with those of the other ranks. A rank that does not
+/// come to a call within the timeout ends it on the others with LostRank, which names it; the connection is
+/// then aborted. Throws DeviceError where CUDA or NCCL refuses, and in a build without NCCL.
 NcclRanks make_nccl_ranks(const NcclParams& params);
 
 }  // namespace slowsde

@@ -22,7 +22,6 @@ struct ReducedBlock {
   std::uint64_t diverged;
 };
 
-inline constexpr int reduction_block = 256;
 inline constexpr int most_observables = 16;
 
 struct ReductionLaunch {

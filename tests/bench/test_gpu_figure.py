@@ -167,6 +167,16 @@ class Summary(OnMadeUp):
         self.assertEqual(w1["binding"], "normals")
         self.assertAlmostEqual(float(w1["share_of_floor"]), 1e11 / 4e11, delta=1e-3)
 
+    def test_ratios_are_taken_at_one_size_too(self):
+        found = gpu_summary.at_one_size(gpu_csv.simulations(gpu_csv.read(MADE_UP)))
+        self.assertNotIn(("W2", "f32"), found)  # no peer
+        (workers, replicas, steps), own, peer, rate = found["W3", "f32"]
+        of_size = {row["program"]: row["per_second_total"] for row in gpu_csv.simulations(gpu_csv.read(MADE_UP))
+                   if (row["workload"], row["workers"], row["replicas"], row["steps"]) == ("W3", workers, replicas, steps)}
+        self.assertEqual(own, max(r for name, r in of_size.items() if name.startswith("slowsde")))
+        self.assertEqual(rate, of_size[peer])
+        self.assertIn("W3 f32 at one size, K = 4096", self.summary(MADE_UP)[1])
+
     def test_a_peer_with_another_mean_is_found(self):
         def is_jax(row):
             return row["program"] == "jax-jit"

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "slowsde/gpu/ensemble_kernels.hpp"
 #include "slowsde/optim/round_plan.hpp"
 
 using namespace slowsde;
@@ -60,4 +61,12 @@ TEST_CASE("a point is recorded after the rounds that reach it, and the table end
   const RoundTable table = round_table(algorithm, {{0, 0}, {10, 0}, {11, 0}, {20, 0}, {45, 0}});
   CHECK(table.rounds_at == std::vector<std::size_t>{0, 1, 2, 2, 5});
   CHECK(table.rounds.size() == 5);
+}
+
+TEST_CASE("chunks are whole blocks of what the memory has room for, one at least") {
+  CHECK(device_chunk(0) == reduction_block);
+  CHECK(device_chunk(2 * reduction_block - 1) == reduction_block);
+  CHECK(device_chunk(10 * reduction_block + 3) == 10 * reduction_block);
+  CHECK(device_chunk(std::uint64_t{1} << 40) == largest_device_chunk);
+  static_assert(largest_device_chunk % reduction_block == 0);
 }
