@@ -61,7 +61,7 @@ def draw(runs, observable=None):
     style.legends_above(fig, [(None, handles)])
     return fig, (f"{run.title or run.path.name}: at the end of training, against what it cost; means over the seeds with "
                  f"95 % intervals (Student's t), and numbers beside the first line's marks, in the lowest panel, are {base}, which "
-                 "falls along each line from left to right.")
+                 "falls along each line from left to right: a line that stays level to the left loses nothing to fewer averages.")
 
 
 def _number(ax, marks, colour):

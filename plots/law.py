@@ -81,7 +81,8 @@ def _row(run, name, m, s, models, density, difference, beside):
     difference.set(xlabel=f"{label} at $t={t}$", ylabel=r"$F_\mathrm{model}-F_\mathrm{iterates}$", xlim=(low, high))
     beside.set_axis_off()
     beside.legend(handles=handles, loc="center left", borderaxespad=0, bbox_to_anchor=(0, 0.5), labelspacing=0.9)
-    return f"Law of {name} at slow time {t}, {style.algorithm_label(s).replace('$', '')} against its models: " + ", ".join(texts)
+    return f"Law of {name} at slow time {t}, {style.algorithm_label(s).replace('$', '')} against its models: " + ", ".join(texts) + (
+        "; a model whose line stays within the band of the difference has the iterates' law, one that leaves it has not.")
 
 
 def _values(series, m):

@@ -46,7 +46,7 @@ def draw(runs, observable=None):
                 text += f", to {at_zero:.4f} ± {width:.4f} at η = 0"
             said.append(f"{_plain(algorithm)}, '{label[theory][0]}': {text}")
         ax.set_title(_mathematics(algorithm))
-        ax.set_xlabel(r"learning rate $\eta$")
+        ax.set_xlabel(r"learning rate $\eta$ (dimensionless)")
         ax.set_xlim(left=0)
     axes[0, 0].set_ylabel(f"fall of {style.observable_label(name, run)},\nmeasured / predicted")
     style.legends_above(fig, [("mark: measured, 95 % interval; line: extrapolated", [

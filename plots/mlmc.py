@@ -49,7 +49,7 @@ def draw(runs, observable=None):
         error_bar = 1.96 * v["level_se"][first:] if marker == "^" else None
         right.errorbar(level[first:], y[first:], error_bar, elinewidth=0.8, **look)
         handles.append(style.line_handle(name, **look))
-    right.set(yscale="log", xlabel=r"level $l$ ($2^l$ times as many steps)", ylabel="of the reference's levels")
+    right.set(yscale="log", xlabel=r"level $l$ ($2^l$ times as many steps)", ylabel="variance and mean (dimensionless)")
     right.set_xticks(level)
     style.legends_above(fig, [(None, handles)])
     reached = int((v["reached"][0] == 1).sum())

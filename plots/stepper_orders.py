@@ -39,7 +39,7 @@ def draw(runs, observable=None):
             for order in ((1, 2) if kind == "weak" else (0.5, 1)):
                 ax.plot(h, 3 * bottom * (h / h[0]) ** order, color="0.6", lw=0.7, zorder=1)
         axes[row, 0].set_ylabel(r"$|E f(X_h)-E f(X_{h/2})|$" if kind == "weak" else r"$\sqrt{E|X_h-X_{h/2}|^2}$")
-        axes[row, len(noises) // 2].set_xlabel(f"step $h$ ({kind} order)")
+        axes[row, len(noises) // 2].set_xlabel(f"step $h$ (in the SDE's time; {kind} order)")
     handles = [style.line_handle(s, ls=style.cycle(style.LINES, k), lw=0.8, marker=style.cycle(style.MARKERS, k),
                                  color=style.cycle(style.COLOURS, k), mfc="white", mew=0.8, ms=3)
                for k, s in enumerate(schemes)]

@@ -53,7 +53,8 @@ def draw(runs, observable=None):
         ax.set_xlabel(axis or "point")
     style.legends_above(fig, [(None, list(handles.values()))])
     return fig, (f"{run.title or run.path.name}: means at the last slow time against {axis or 'the point of the sweep'}, "
-                 "iterates as marks with 95 % intervals (Student's t), models as lines.")
+                 "iterates as marks with 95 % intervals (Student's t), models as lines: a model that is right goes through "
+                 "the marks.")
 
 
 def _main_axis(run):

@@ -107,7 +107,8 @@ def _caption(run, ensemble, counts):
         seeds = "a single seed has no interval"
     else:
         number = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else f"{max(counts)}"
-        seeds = f"means over {number} seeds, bands are 95 % intervals (Student's t)"
+        seeds = (f"means over {number} seeds, bands are 95 % intervals (Student's t): where they do not overlap the "
+                 "algorithms have parted")
     text = (f"{run.title or run.path.name}: against optimizer steps; {seeds}; everything but the workers' covariance is "
             "measured on their average")
     if "test_accuracy" in ensemble.observables:

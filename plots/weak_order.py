@@ -38,7 +38,7 @@ def draw(runs, observable=None):
                 said.append(f"that of '{style.THEORIES[theory][0]}' for {algorithm} is of order {slope:.2f} ± {width:.2f}")
             else:
                 said.append(f"that of '{style.THEORIES[theory][0]}' for {algorithm} is at most {100 * max(error + half):.2g} %")
-        ax.set(xscale="log", yscale="log", xlabel=r"learning rate $\eta$")
+        ax.set(xscale="log", yscale="log", xlabel=r"learning rate $\eta$ (dimensionless)")
         ax.set_title(algorithm + (r", $\eta H = %g$" % _local_time(run, algorithm) if _local_time(run, algorithm) else ""))
         ticks = sorted({float(s.settings["eta"]) for e in run.points for s in e.iterates})
         ax.set_xticks(ticks, [f"{eta:g}" for eta in ticks])

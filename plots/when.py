@@ -43,7 +43,7 @@ def draw(runs, observable=None):
     first, second = str(get("first_rule")[0]), str(get("second_rule")[0])
     top.set_ylabel(f"{first} minus {second} in\n" + style.observable_label(compared, run))
     bottom.set_ylabel("measured\n/ predicted")
-    bottom.set_xlabel(r"learning rate $\eta$")
+    bottom.set_xlabel(r"learning rate $\eta$ (dimensionless)")
     ticks = sorted(set(rate))
     bottom.set_xticks(ticks, [f"{r:g}" for r in ticks])
     for ax in (top, bottom):

@@ -43,7 +43,7 @@ def draw(runs, observable=None):
         top.set_ylim(bottom=0)
         top.ticklabel_format(axis="y", scilimits=(-2, 3))
         bottom.set_xlabel("local step $h$ of the round")
-    axes[0, 0].set_ylabel(r"second moment of $\delta$ / $\sigma^2$")
+    axes[0, 0].set_ylabel(r"second moment of $\delta$ / $\sigma^2$" + "\n(dimensionless)")
     axes[1, 0].set_ylabel("own moment,\nmeasured / theory")
     marks = [style.line_handle(label, ls="none", color=style.COLOURS[i], marker=style.MARKERS[i], mfc="white", mew=0.9, ms=3.6)
              for i, label in enumerate(KINDS.values())]
