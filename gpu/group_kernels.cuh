@@ -327,8 +327,7 @@ class GroupKernels final : public EnsembleKernels {
                                           .values = values.data() + p * M * stride + at,
                                           .extremes = extremes.data() + p * stride + at};
             std::copy(reduction.observables.begin(), reduction.observables.end(), what.observables);
-            detail::observe_groups<Real>
-                <<<static_cast<unsigned>(count), reduction_block>>>(what, states);
+            detail::observe_groups<Real><<<static_cast<unsigned>(count), reduction_block>>>(what, states);
             check_launch("observing an ensemble of groups");
           });
         }
