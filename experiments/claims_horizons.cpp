@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "slowsde/experiments/builtin_claims.hpp"
 #include "slowsde/experiments/claim_measurements.hpp"
@@ -131,45 +134,33 @@ std::vector<Comparison> short_runs(ClaimRun& run) {
               soon = sde(run, early, n);
   const Round round{.eta = 0.1, .local_steps = 5, .workers = K};
   const double gap = std::abs(slow_gap()), scale = std::abs((with_local_batch.energy - right.energy).mean);
+  const auto vanishes = [](std::string quantity, const Measured& measured, double effect, double share,
+                           std::vector<Rival> rivals) {
+    return Comparison{.quantity = std::move(quantity),
+                      .prediction = "0",
+                      .measured = measured,
+                      .predicted = Measured::exact(0),
+                      .effect = effect,
+                      .margin = share * effect,
+                      .least_n = 16000,
+                      .rivals = std::move(rivals)};
+  };
   return {
-      {.quantity = "difference of E x, Local SGD (K = 4, ηH = 0.5) less SGD, after 2/η steps, η → 0",
-       .prediction = "0",
-       .measured = apart,
-       .predicted = Measured::exact(0),
-       .effect = gap,
-       .margin = 0.05 * gap,  // a twentieth of what 4/η² steps make of it
-       .least_n = 16000,
-       .rivals = {{"the difference after 4/η² steps", Measured::exact(slow_gap())},
-                  {"the same with ψ ≡ 1", Measured::exact(valley_qsr(x0, sigma, round, time) -
-                                                          valley_sgd(x0, sigma, round, time))}}},
-      {.quantity = "difference of E y²/η of θ̄, Local SGD (K = 4, ηH = 0.5) less SGD, after 2/η steps, η → 0",
-       .prediction = "0",
-       .measured = energy_apart,
-       .predicted = Measured::exact(0),
-       .effect = scale,
-       .margin = 0.1 * scale,
-       .least_n = 16000,
-       .rivals = {{"one worker's noise: B_loc for B", with_local_batch.energy - right.energy},
-                  {"averages take the noise away", Measured::exact(0) - right.energy}}},
-      {.quantity = "E x of SGD less that of its conventional SDE after 2/η steps, η → 0",
-       .prediction = "0",
-       .measured = error,
-       .predicted = Measured::exact(0),
-       .effect = gap,
-       .margin = 0.01 * gap,
-       .least_n = 16000,
-       .rivals = {{"the slow drift after 4/η² steps",
-                   Measured::exact(valley_sgd(x0, sigma, round, time) - x0)},
-                  {"a tenth of the time: 0.2/η steps", soon.x - right.x}}},
-      {.quantity = "E y²/η of SGD less that of its conventional SDE after 2/η steps, η → 0",
-       .prediction = "0",
-       .measured = energy,
-       .predicted = Measured::exact(0),
-       .effect = scale,
-       .margin = 0.1 * scale,
-       .least_n = 16000,
-       .rivals = {{"the noise of B_loc for B", with_local_batch.energy - right.energy},
-                  {"noise of size dt for √dt", with_small_noise.energy - right.energy}}}};
+      vanishes("difference of E x, Local SGD (K = 4, ηH = 0.5) less SGD, after 2/η steps, η → 0", apart, gap,
+               0.05,  // a twentieth of what 4/η² steps make of it
+               {{"the difference after 4/η² steps", Measured::exact(slow_gap())},
+                {"the same with ψ ≡ 1",
+                 Measured::exact(valley_qsr(x0, sigma, round, time) - valley_sgd(x0, sigma, round, time))}}),
+      vanishes("difference of E y²/η of θ̄, Local SGD (K = 4, ηH = 0.5) less SGD, after 2/η steps, η → 0",
+               energy_apart, scale, 0.1,
+               {{"one worker's noise: B_loc for B", with_local_batch.energy - right.energy},
+                {"averages take the noise away", Measured::exact(0) - right.energy}}),
+      vanishes("E x of SGD less that of its conventional SDE after 2/η steps, η → 0", error, gap, 0.01,
+               {{"the slow drift after 4/η² steps", Measured::exact(valley_sgd(x0, sigma, round, time) - x0)},
+                {"a tenth of the time: 0.2/η steps", soon.x - right.x}}),
+      vanishes("E y²/η of SGD less that of its conventional SDE after 2/η steps, η → 0", energy, scale, 0.1,
+               {{"the noise of B_loc for B", with_local_batch.energy - right.energy},
+                {"noise of size dt for √dt", with_small_noise.energy - right.energy}})};
 }
 
 std::vector<Comparison> long_runs(ClaimRun& run) {

@@ -94,8 +94,8 @@ struct Observed {
 };
 
 /// E Σm|β| as η → 0 at fixed ηH; one local step where that is 0.
-Measured after_fast_phase(ClaimRun& run, const Regression& regression, const VectorXd& start, double eta_H,
-                          const Observed& what) {
+Measured fast_phase_norm(ClaimRun& run, const Regression& regression, const VectorXd& start, double eta_H,
+                         const Observed& what) {
   const auto at = [&](double eta) {
     LocalSgd algorithm = local_sgd(at_rate(eta, std::max(1LL, std::llround(eta_H / eta))), 1);
     algorithm.total_steps = std::llround(what.duration / eta);
@@ -152,7 +152,7 @@ std::vector<Comparison> fast_phase(ClaimRun& run) {
                       setting = " from u = v = 0.3, n = 12, p = 20, K = 4, η → 0, σ = ";
     comparisons.push_back({.quantity = "E Σm|β| of θ̄ of " + who + " after 2/η steps" + setting + "0.05",
                            .prediction = "the gradient flow at τ = 2",
-                           .measured = after_fast_phase(run, regression, start, eta_H, on_the_way),
+                           .measured = fast_phase_norm(run, regression, start, eta_H, on_the_way),
                            .predicted = on_flow,
                            .effect = on_flow.mean,
                            .least_n = 16,
@@ -162,7 +162,7 @@ std::vector<Comparison> fast_phase(ClaimRun& run) {
     comparisons.push_back(
         {.quantity = "E Σm|β| of Φ(θ̄) of " + who + " after 20/η steps" + setting + "0.5",
          .prediction = "Φ(θ₀), the end of the gradient flow",
-         .measured = after_fast_phase(run, regression, start, eta_H, at_its_end),
+         .measured = fast_phase_norm(run, regression, start, eta_H, at_its_end),
          .predicted = limit,
          .effect = nearest.mean - limit.mean,
          .least_n = 16,

@@ -108,7 +108,7 @@ std::vector<Measured> errors_with_minibatches(ClaimRun& run, double eta, std::si
 /// How much the sampling-corrected moment misses of what sampling adds: its error over the difference of the
 /// two predictions, which is exact.
 Comparison left_by_the_correction(ClaimRun& run, const SecondMoment& without, const SecondMoment& with) {
-  constexpr std::size_t quick = 2000;
+  constexpr std::size_t quick = 4000;
   const double eta = run.full() ? 0.005 : 0.01;
   const std::vector<Measured> errors =
       errors_with_minibatches(run, eta, run.replicas(quick), {&without, &with});
