@@ -122,9 +122,10 @@ void require_agreement(const char* what, const Peer& peer, const std::vector<dou
   }
 }
 
-/// The peer's rows, and what stands beside ours.
+/// The peer's rows, and what stands beside ours: no form that multiplies the same matrices can be more times
+/// the peer than the multiply-adds alone, at rate `floor`.
 std::string peer_note(const std::string& loop, const char* unit, const Peer& peer, const Best& best,
-                      double own, std::vector<BenchmarkRow>& rows) {
+                      double own, double floor, std::vector<BenchmarkRow>& rows) {
   if (!peer.absent().empty()) return peer.absent();
   const Peer::Form* first = nullptr;
   for (const Peer::Form& form : peer.forms()) {
@@ -134,7 +135,8 @@ std::string peer_note(const std::string& loop, const char* unit, const Peer& pee
   }
   for (const auto& [name, reason] : peer.failed())
     rows.push_back({loop + " " + name, "f32", unit, 0, 1, "does not run here: " + reason});
-  return fmt::format("{:.1f} times PyTorch's best ({})", own / best[first->name], first->name);
+  return fmt::format("{:.1f} times PyTorch's best ({}), of at most {:.1f}", own / best[first->name],
+                     first->name, floor / best[first->name]);
 }
 
 std::vector<BenchmarkRow> w3(int threads) {
@@ -170,7 +172,7 @@ std::vector<BenchmarkRow> w3(int threads) {
   const double own = best["slowsde"], floor = best["floor"] / w.operations();
   const char* unit = "worker-steps";
   std::vector<BenchmarkRow> rows{{"W3 slowsde", "f32", unit, own, 1, ""}};
-  const std::string note = peer_note("W3", unit, peer, best, own, rows);
+  const std::string note = peer_note("W3", unit, peer, best, own, floor, rows);
   rows[0].note = fmt::format("{}; {:.1f} times the plain loop; loss after 100 steps {:.6f}", note,
                              own / best["plain"], own_loss);
   rows.push_back({"W3 plain", "f32", unit, best["plain"], 1, "Eigen"});
@@ -214,7 +216,7 @@ std::vector<BenchmarkRow> w4(int threads) {
   const double own = best["slowsde"], floor = best["floor"] / w.operations();
   const char* unit = "products";
   std::vector<BenchmarkRow> rows{{"W4 slowsde", "f32", unit, own, 1, ""}};
-  rows[0].note = peer_note("W4", unit, peer, best, own, rows);
+  rows[0].note = peer_note("W4", unit, peer, best, own, floor, rows);
   rows.push_back({"multiply-adds alone", "f32", unit, floor, 1,
                   fmt::format("W4 reaches {:.0f} % of this floor ({:.3g} operations/s)", 100 * own / floor,
                               best["floor"])});

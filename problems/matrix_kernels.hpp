@@ -410,11 +410,21 @@ __attribute__((noinline)) void outer_block(const OuterProduct<V, Real>& p, int r
   const V* d = p.delta + row * columns;
   const V* const last = d + columns;
   V sum[R][C];
-  SLOWSDE_UNROLL(16)
-  for (int r = 0; r < R; ++r) SLOWSDE_UNROLL(4)
-  for (int c = 0; c < C; ++c) {
-    sum[r][c] = V(0.0);
-    if (add) std::memcpy(&sum[r][c], g + r * inputs + c * L, bytes);
+  if (add) {
+    const Real* from = g;
+    SLOWSDE_UNROLL(16)
+    for (int r = 0; r < R; ++r) {
+      SLOWSDE_UNROLL(4)
+      for (int c = 0; c < C; ++c) {
+        if constexpr (Partial) sum[r][c] = V(0.0);
+        std::memcpy(&sum[r][c], from + c * L, bytes);
+      }
+      from = forgotten(from + inputs);
+    }
+  } else {
+    SLOWSDE_UNROLL(16)
+    for (int r = 0; r < R; ++r) SLOWSDE_UNROLL(4)
+    for (int c = 0; c < C; ++c) sum[r][c] = V(0.0);
   }
   // What the next block adds to, brought near while this one is summed.
   const Real* next = add ? g + R * inputs : g;
@@ -437,10 +447,13 @@ __attribute__((noinline)) void outer_block(const OuterProduct<V, Real>& p, int r
       }
     }
   } while (++d != last);
-  Real* const to = forgotten(g);
+  Real* to = g;
   SLOWSDE_UNROLL(16)
-  for (int r = 0; r < R; ++r) SLOWSDE_UNROLL(4)
-  for (int c = 0; c < C; ++c) std::memcpy(to + r * inputs + c * L, &sum[r][c], bytes);
+  for (int r = 0; r < R; ++r) {
+    SLOWSDE_UNROLL(4)
+    for (int c = 0; c < C; ++c) std::memcpy(to + c * L, &sum[r][c], bytes);
+    to = forgotten(to + inputs);
+  }
 }
 
 template <int R, int C, bool Partial, class V, class Real>
