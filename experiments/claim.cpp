@@ -54,17 +54,31 @@ Measured extrapolate(Measured at_h, Measured at_half, Measured at_quarter) {
 }
 
 Measured exponent(const std::vector<double>& h, const std::vector<Measured>& error) {
+  std::vector<double> none(h.size() * h.size(), 0.0);
+  for (std::size_t l = 0; l < h.size(); ++l) none[l * h.size() + l] = 1;
+  return exponent(h, error, none);
+}
+
+Measured exponent(const std::vector<double>& h, const std::vector<Measured>& error,
+                  const std::vector<double>& correlation) {
   double mean = 0, squares = 0;
   for (const double level : h) mean += std::log(level) / static_cast<double>(h.size());
   for (const double level : h) squares += std::pow(std::log(level) - mean, 2);
   bool changes_sign = false;
   for (const Measured& e : error) changes_sign = changes_sign || e.mean * error[0].mean < 0;
   Measured slope = Measured::exact(0);
+  std::vector<double> parts;  // of the slope, a standard error of each level
   for (std::size_t l = 0; l < h.size(); ++l) {
     const double size = std::max(std::abs(error[l].mean), error[l].se);  // none is known to be smaller
-    slope = slope +
-            ((std::log(h[l]) - mean) / squares) * Measured{std::log(size), error[l].se / size, error[l].n};
+    const double weight = (std::log(h[l]) - mean) / squares;
+    slope = slope + weight * Measured{std::log(size), 0, error[l].n};
+    parts.push_back(weight * error[l].se / size);
   }
+  double variance = 0;
+  for (std::size_t l = 0; l < h.size(); ++l)
+    for (std::size_t k = 0; k < h.size(); ++k)
+      variance += parts[l] * parts[k] * correlation[l * h.size() + k];
+  slope.se = std::sqrt(variance);
   if (changes_sign) slope.mean = 0;
   return slope;
 }

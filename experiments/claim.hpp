@@ -39,6 +39,9 @@ Measured extrapolate(Measured at_h, Measured at_half, Measured at_quarter);
 
 /// d ln|error|/d ln h by least squares over the levels; 0 where the error changes its sign: it has no order.
 Measured exponent(const std::vector<double>& h, const std::vector<Measured>& error);
+/// The same of errors that have noise in common; their correlations: (levels × levels), row-major.
+Measured exponent(const std::vector<double>& h, const std::vector<Measured>& error,
+                  const std::vector<double>& correlation);
 
 /// A wrong theory and what it predicts of the same quantity.
 struct Rival {

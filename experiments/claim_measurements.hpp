@@ -233,27 +233,47 @@ Measured mean_of(const std::vector<double>& sample, F f) {
 /// Two standard normals of each replica: the components of its total noise.
 using TotalNoise = std::vector<std::array<double, 2>>;
 
-/// E y from the regression of y on the Hermite polynomials of degree 1 to 3 of w ~ N(0, I), all of mean 0:
-/// the intercept, with the standard error of the residuals.
-inline Measured mean_without_noise(const std::vector<double>& y, const TotalNoise& w) {
-  const auto n = static_cast<Eigen::Index>(y.size());
+/// Means of several quantities of the same replicas.
+struct JointMeans {
+  std::vector<Measured> mean;
+  std::vector<double> correlation;  ///< (quantities × quantities), row-major, of the errors of the means
+};
+
+/// E y of each sample y from its regression on the Hermite polynomials of degree 1 to 3 of w ~ N(0, I), all
+/// of mean 0: the intercepts, with the covariance of the residuals.
+inline JointMeans means_without_noise(const std::vector<std::vector<double>>& samples, const TotalNoise& w) {
+  const auto n = static_cast<Eigen::Index>(w.size()), count = static_cast<Eigen::Index>(samples.size());
   Eigen::MatrixXd X(n, 10);
   for (Eigen::Index i = 0; i < n; ++i) {
     const auto [a, b] = w[static_cast<std::size_t>(i)];
     X.row(i) << 1, a, b, a * a - 1, a * b, b * b - 1, a * (a * a - 3), (a * a - 1) * b, a * (b * b - 1),
         b * (b * b - 3);
   }
-  const Eigen::Map<const Eigen::VectorXd> values(y.data(), n);
-  if (!values.allFinite()) {
-    const double nan = std::numeric_limits<double>::quiet_NaN();
-    return {nan, nan, y.size()};
-  }
+  Eigen::MatrixXd values(n, count);
+  for (Eigen::Index q = 0; q < count; ++q)
+    values.col(q) = Eigen::Map<const Eigen::VectorXd>(samples[static_cast<std::size_t>(q)].data(), n);
   const Eigen::MatrixXd gram = X.transpose() * X;
   const Eigen::LDLT<Eigen::MatrixXd> solver(gram);
-  const Eigen::VectorXd coefficients = solver.solve(X.transpose() * values);
-  const double variance = (values - X * coefficients).squaredNorm() / static_cast<double>(n - X.cols());
+  const Eigen::MatrixXd coefficients = solver.solve(X.transpose() * values);
+  const Eigen::MatrixXd residuals = values - X * coefficients;
   const Eigen::VectorXd e0 = Eigen::VectorXd::Unit(X.cols(), 0);
-  return {coefficients[0], std::sqrt(variance * solver.solve(e0)[0]), y.size()};
+  const Eigen::MatrixXd covariance =
+      solver.solve(e0)[0] / static_cast<double>(n - X.cols()) * (residuals.transpose() * residuals);
+  JointMeans result;
+  for (Eigen::Index q = 0; q < count; ++q) {
+    const bool known = values.col(q).allFinite();
+    const double nan = std::numeric_limits<double>::quiet_NaN();
+    result.mean.push_back({known ? coefficients(0, q) : nan, known ? std::sqrt(covariance(q, q)) : nan,
+                           static_cast<std::uint64_t>(n)});
+    for (Eigen::Index p = 0; p < count; ++p)
+      result.correlation.push_back(
+          p == q ? 1 : covariance(q, p) / std::sqrt(covariance(q, q) * covariance(p, p)));
+  }
+  return result;
+}
+/// The same of one sample.
+inline Measured mean_without_noise(const std::vector<double>& y, const TotalNoise& w) {
+  return means_without_noise({y}, w).mean[0];
 }
 
 /// Σ passed(k)·ξ over all steps k and workers of iterates with Gaussian noise of two components, divided by

@@ -1,10 +1,7 @@
-// Claims about how fast the slow theories become exact as η → 0 at fixed ηH. Noise that would hide an error
-// of order η is taken out level by level: on the flat valley most of the iterates' scatter is that of the sum
-// of their noise, whose mean is known to be 0. That leaves less of it than one noise shared by two levels
-// would.
-#include <fmt/format.h>
-
-#include <array>
+// Claims about how fast the slow theories become exact as η → 0 at fixed ηH, each from two learning rates:
+// one between them would not change a slope of least squares. Noise that would hide an error of order η goes
+// in two ways: on the flat valley most of the iterates' scatter is that of the sum of their noise, whose mean
+// is known to be 0, and what that leaves is much the same at both learning rates, which run on one noise.
 #include <cmath>
 #include <functional>
 #include <string>
@@ -15,6 +12,7 @@
 #include "slowsde/experiments/claim_measurements.hpp"
 #include "slowsde/experiments/claim_residual_space.hpp"
 #include "slowsde/experiments/flat_valley.hpp"
+#include "slowsde/experiments/joined_steps.hpp"
 #include "slowsde/optim/effective_rate_moment.hpp"
 #include "slowsde/optim/finite_step_moment.hpp"
 #include "slowsde/optim/psi_moment.hpp"
@@ -29,34 +27,31 @@ namespace {
 constexpr int K = 4;
 constexpr double x0 = 0;
 
-/// A theory's error, measured less predicted, of iterates with `replicas` replicas.
-using ErrorAt = std::function<Measured(double eta, std::size_t replicas)>;
+constexpr int ratio = 4;  // of the two learning rates
+
+/// A theory's errors, measured less predicted, of iterates at η and at η/ratio.
+using ErrorsFrom = std::function<JointMeans(double eta, std::size_t replicas)>;
 
 struct Setting {
   std::string theory, observable;
-  double largest;                       ///< η
-  std::array<std::size_t, 2> replicas;  ///< at the largest η and at a quarter of it
-  double margin = 0.25;                 ///< of the order, half the distance to the orders to be told apart
+  double largest;  ///< η
+  std::size_t replicas;
 };
 
-Comparison order(ClaimRun& run, const Setting& setting, const ErrorAt& error) {
-  std::vector<double> levels;
-  std::vector<Measured> errors;
-  for (std::size_t level = 0; level < 2; ++level) {
-    levels.push_back(setting.largest * (level == 0 ? 1 : 0.25) * (run.full() ? 0.5 : 1));
-    errors.push_back(error(levels.back(), run.replicas(setting.replicas[level])));
-  }
-  std::vector<Rival> rivals = {{"the bound of Gu et al. 2023, were it sharp: 1/4", Measured::exact(0.25)}};
-  for (const double order : {1 - 2 * setting.margin, 1 + 2 * setting.margin})
-    rivals.push_back({fmt::format("an order of {}", order), Measured::exact(order)});
+Comparison order(ClaimRun& run, const Setting& setting, const ErrorsFrom& errors_from) {
+  const double eta = setting.largest * (run.full() ? 0.5 : 1);
+  const JointMeans errors = errors_from(eta, run.replicas(setting.replicas));
+  constexpr double margin = 0.25;  // half the distance to the orders that schemes have beside it
   return {.quantity = "weak order in η of " + setting.theory + ", " + setting.observable,
           .prediction = "1",
-          .measured = exponent(levels, errors),
+          .measured = exponent({eta, eta / ratio}, errors.mean, errors.correlation),
           .predicted = Measured::exact(1),
-          .effect = 2 * setting.margin,
-          .margin = setting.margin,
-          .least_n = std::min(setting.replicas[0], setting.replicas[1]),
-          .rivals = std::move(rivals)};
+          .effect = 2 * margin,
+          .margin = margin,
+          .least_n = setting.replicas,
+          .rivals = {{"the bound of Gu et al. 2023, were it sharp: 1/4", Measured::exact(0.25)},
+                     {"an order of 1/2", Measured::exact(0.5)},
+                     {"an order of 3/2", Measured::exact(1.5)}}};
 }
 
 /// What a theory says of E tr ∇²L at t = 1 in a round.
@@ -65,21 +60,33 @@ using Theory = std::function<double(const Round& round)>;
 /// A learning rate's round.
 using RoundAt = std::function<Round(double eta)>;
 
-/// A theory's error on the flat valley at t = 1, t = η²k, for heavy ball η_e²k.
-ErrorAt on_the_valley(ClaimRun& run, const FlatValley& valley, const RoundAt& round_at,
-                      const Theory& theory) {
+/// A theory's errors on the flat valley at t = 1, t = η²k, for heavy ball η_e²k.
+ErrorsFrom on_the_valley(ClaimRun& run, const FlatValley& valley, const RoundAt& round_at,
+                         const Theory& theory) {
   return [&run, valley, round_at, theory](double eta, std::size_t replicas) {
-    const Round round = round_at(eta);
-    LocalSgd algorithm = local_sgd(round, 1);
-    algorithm.momentum = round.momentum;
-    const double effective = round.eta / (1 - round.momentum);
-    algorithm.total_steps = std::llround(1 / (effective * effective));
-    constexpr double at_end = 1e6;  // what is recorded beyond the run is recorded at its end
-    return mean_at_end_without_noise(
-               valley.problem(), algorithm, {x0, 0}, at_end,
-               {.replicas = replicas, .seed = run.next_seed(), .threads = run.threads()},
-               [](const double* zeta) { return FlatValley::trace(zeta[0]); }) -
-           theory(round);
+    const IterateOptions options{.replicas = replicas, .seed = run.next_seed(), .threads = run.threads()};
+    const auto algorithm = [](const Round& round) {
+      LocalSgd result = local_sgd(round, 1);
+      result.momentum = round.momentum;
+      const double effective = round.eta / (1 - round.momentum);
+      result.total_steps = std::llround(1 / (effective * effective));
+      return result;
+    };
+    const auto traces = [&](const auto& problem, const Round& round) {
+      constexpr double at_end = 1e6;  // what is recorded beyond the run is recorded at its end
+      return iterate_moments<NoiseKind::gaussian>(
+                 problem, algorithm(round), {x0, 0}, {at_end}, options, 1,
+                 [](const double* zeta, double* value) { *value = FlatValley::trace(zeta[0]); })
+          .sample;
+    };
+    const auto problem = valley.problem();
+    const JoinedSteps<CurvedValley<>, ratio * ratio> joined(problem);
+    const Round coarse = round_at(eta), fine = round_at(eta / ratio);
+    JointMeans errors = means_without_noise({traces(joined, coarse), traces(problem, fine)},
+                                            total_noise(algorithm(fine), options));
+    errors.mean[0] = errors.mean[0] - theory(coarse);
+    errors.mean[1] = errors.mean[1] - theory(fine);
+    return errors;
   };
 }
 
@@ -142,22 +149,15 @@ std::vector<Comparison> weak_order(ClaimRun& run) {
   };
   constexpr double beta = 0.5, alpha2 = 1.0 / 8;
   const std::string trace = "E tr ∇²L at t = 1, K = 4";
-  // Where the next order is a tenth of the error, and the error itself small, a margin of 1/4 would take ten
-  // times the replicas.
-  constexpr double wider = 0.5;
   return {
-      order(run, {"SGD's slow SDE", trace, 0.1, {64000, 80000}},
+      order(run, {"SGD's slow SDE", trace, 0.1, 64000},
             on_the_valley(
                 run, narrow, [](double eta) { return Round{.eta = eta, .local_steps = 1, .workers = K}; },
                 slow(narrow, sgd))),
-      order(run, {"Local SGD's slow SDE at ηH = 1", trace, 0.1, {32000, 32000}},
+      order(run, {"Local SGD's slow SDE at ηH = 1", trace, 0.1, 32000},
             on_the_valley(run, narrow, at_unit_product, slow(narrow, psi))),
       order(run,
-            {"heavy ball's slow SDE at η/(1−β) = η_e, η_eH = 1, β = 1/2, buffers kept",
-             trace,
-             0.1,
-             {16000, 16000},
-             wider},
+            {"heavy ball's slow SDE at η/(1−β) = η_e, η_eH = 1, β = 1/2, buffers kept", trace, 0.1, 48000},
             on_the_valley(
                 run, narrow,
                 [=](double effective_rate) {
@@ -167,22 +167,23 @@ std::vector<Comparison> weak_order(ClaimRun& run) {
                   return round;
                 },
                 slow(narrow, effective))),
-      order(run, {"the quasi-static process at η²H = 1/8", trace, 0.125, {24000, 24000}, wider},
+      order(run, {"the quasi-static process at η²H = 1/8", trace, 0.125, 48000},
             on_the_valley(
                 run, wide,
                 [=](double eta) {
                   return Round{.eta = eta, .local_steps = std::llround(alpha2 / (eta * eta)), .workers = K};
                 },
                 [&](const Round& round) { return wide.quasi_static_mean(round, alpha2, x0, 1); })),
-      order(run, {"the slow SDE with the finite-step moment at ηH = 1", trace, 0.25, {128000, 160000}, wider},
+      order(run, {"the slow SDE with the finite-step moment at ηH = 1", trace, 0.25, 200000},
             on_the_valley(run, wide, at_unit_product, slow(wide, finite))),
       order(run,
             {"the slow flow with the finite-step moment where minibatches are drawn, ηH = 1/4",
-             "E tr ∇²L of a diagonal network at t = 0.05, n = 3, p = 4, B_loc = 1, σ = 1/2, K = 4",
-             0.005,
-             {2000, 2000}},
-            [&](double eta, std::size_t replicas) {
-              return errors_with_minibatches(run, eta, replicas, {&finite})[0];
+             "E tr ∇²L of a diagonal network at t = 0.05, n = 3, p = 4, B_loc = 1, σ = 1/2, K = 4", 0.005,
+             2000},
+            [&](double eta, std::size_t replicas) -> JointMeans {
+              return {{errors_with_minibatches(run, eta, replicas, {&finite})[0],
+                       errors_with_minibatches(run, eta / ratio, replicas, {&finite})[0]},
+                      {1, 0, 0, 1}};
             }),
       left_by_the_correction(run, finite, sampling)};
 }

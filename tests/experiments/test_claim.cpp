@@ -143,6 +143,12 @@ TEST_CASE("the exponent of an error, of either sign, and none where the sign cha
   const Measured slope = exponent({0.4, 0.2, 0.1}, {at(0.4), at(0.2), at(0.1)});
   CHECK(test::near(slope.mean, 2, 1e-12));
   CHECK(test::near(slope.se, 0.01 / (std::sqrt(2.0) * std::log(2.0)), 1e-12));
+  // errors whose relative parts go up and down together leave the slope alone
+  const std::vector<double> h = {0.4, 0.1}, as_one = {1, 1, 1, 1}, half = {1, 0.5, 0.5, 1};
+  const Measured together = exponent(h, {at(0.4), at(0.1)}, as_one);
+  CHECK(test::near(together.mean, 2, 1e-12));
+  CHECK(std::abs(together.se) < 1e-8);
+  CHECK(test::near(exponent(h, {at(0.4), at(0.1)}, half).se, 0.01 / std::log(4.0), 1e-12));
   const auto judged = [](double first, double first_se, double second, double second_se) {
     Comparison c;
     c.measured = exponent({0.4, 0.1}, {Measured{first, first_se, 10}, Measured{second, second_se, 10}});
