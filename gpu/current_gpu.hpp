@@ -1,6 +1,8 @@
 // Which of this process's GPUs the calling thread works on.
 #pragma once
 
+#if defined(SLOWSDE_CUDA)
+
 #include <cuda_runtime_api.h>
 
 #include "slowsde/gpu/cuda_check.hpp"
@@ -25,3 +27,5 @@ class CurrentGpu {
 };
 
 }  // namespace slowsde
+
+#endif

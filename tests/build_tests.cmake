@@ -12,7 +12,9 @@ add_test(NAME build_checks COMMAND ${SLOWSDE_PYTHON} ${build_checks}/test_checks
 
 add_test(NAME build_headers COMMAND ${SLOWSDE_PYTHON} ${build_checks}/check_headers.py ${PROJECT_SOURCE_DIR} 2
                                     ${PROJECT_BINARY_DIR}/compile_commands.json ${build_checks}/empty.cpp)
-set_tests_properties(build_headers PROPERTIES PROCESSORS 2)
+add_test(NAME build_without_parts COMMAND ${SLOWSDE_PYTHON} ${build_checks}/check_without_parts.py ${PROJECT_SOURCE_DIR} 2
+                                          ${PROJECT_BINARY_DIR}/compile_commands.json)
+set_tests_properties(build_headers build_without_parts PROPERTIES PROCESSORS 2)
 
 foreach(kind installed build-tree)
   add_test(NAME build_consumer_${kind}
@@ -26,5 +28,5 @@ add_test(NAME build_scaffold
          COMMAND ${CMAKE_COMMAND} -DBUILD=${PROJECT_BINARY_DIR} -DSOURCE=${PROJECT_SOURCE_DIR}
                  -DSCRATCH=${PROJECT_BINARY_DIR}/scaffold -DCXX=${CMAKE_CXX_COMPILER} -DGENERATOR=${CMAKE_GENERATOR}
                  -P ${build_checks}/check_scaffold.cmake)
-set_tests_properties(build_layers build_checks build_headers build_consumer_installed build_consumer_build-tree
+set_tests_properties(build_layers build_checks build_headers build_without_parts build_consumer_installed build_consumer_build-tree
                      build_scaffold PROPERTIES LABELS build)
