@@ -93,7 +93,6 @@ void require_risk(std::string_view claim, const Comparison& c) {
   const auto require = [&](bool holds, const char* what) {
     if (!holds) throw std::logic_error(fmt::format("claim '{}', '{}': {}", claim, c.quantity, what));
   };
-  require(!(c.effect < 0), "the effect cannot be negative");
   require(c.least_n > 0 || c.measured.n == 0, "a measurement needs a least number of replicas");
   require(c.rivals.size() >= 2, "at least two wrong theories have to be told apart");
 }

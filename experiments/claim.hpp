@@ -55,7 +55,8 @@ struct Comparison {
   std::string prediction;  ///< how the prediction was computed
   Measured measured;
   Measured predicted;
-  /// The size of what is claimed: the standard error of measured − predicted has to be at most a fifth of it.
+  /// The size of what is claimed, which is positive where there is anything to claim: the standard error of
+  /// measured − predicted has to be at most a fifth of it.
   double effect = 0;
   /// 0: the two have to agree within the errors. Positive: an equivalence, the interval of the difference has
   /// to lie within ±margin, which is stated before anything is measured.
@@ -74,8 +75,8 @@ std::string_view verdict_name(Verdict verdict);
 /// A wrong theory is rejected from this many standard errors on.
 inline constexpr double rejection = 5;
 
-/// Throws std::logic_error where a comparison could be confirmed without having been at risk: a negative
-/// effect, no least number of replicas for a measurement with an error, or fewer than two wrong theories.
+/// Throws std::logic_error where a comparison could be confirmed without having been at risk: no least number
+/// of replicas for a measurement with an error, or fewer than two wrong theories.
 void require_risk(std::string_view claim, const Comparison& comparison);
 
 /// |a − b| in standard errors; infinite when the two differ without any error, NaN when a value is not
@@ -91,8 +92,9 @@ struct Judgement {
 
 /// Refuted when |measured − predicted| > critical·SE (for an equivalence: when the interval of ± critical·SE
 /// about the difference lies outside ±margin) or when a number is not finite; otherwise inconclusive when
-/// n < least_n, the effect is 0, SE > effect/5, a rival is nearer than `rejection` (for an equivalence: than
-/// the margin and `rejection` errors), or an equivalence's interval is not within ±margin; confirmed else.
+/// n < least_n, the effect is not positive, SE > effect/5, a rival is nearer than `rejection` (for an
+/// equivalence: than the margin and `rejection` errors), or an equivalence's interval is not within ±margin;
+/// confirmed else.
 Judgement judge(const Comparison& comparison, double critical);
 
 /// Two-sided Bonferroni: the z that `comparisons` right predictions all stay within with probability of at

@@ -86,19 +86,25 @@ ReplicaTable observe_phi(const P& problem, const LeastSquaresModel& model, const
   return table;
 }
 
-/// observe(const VectorXd& ζ) along the flow of a drift at increasing slow times > 0; NaN at all of them
-/// where the flow does not get to the end, the start is not on Γ, or the moment is not stationary.
+/// observe(const VectorXd& ζ) along the flow of a drift at slow times > 0, none before the one in front of it
+/// (records of a run of a few rounds may coincide); NaN at all of them where the flow does not get to the
+/// end, the start is not on Γ, or the moment is not stationary.
 template <class Observe>
 std::vector<double> along_flow(const LeastSquaresModel& model, const Eigen::VectorXd& start,
                                const std::function<SlowDrift(GramGeometry&, double)>& drift,
-                               std::vector<double> times, const ManifoldFlowOptions& options,
+                               const std::vector<double>& times, const ManifoldFlowOptions& options,
                                Observe observe) {
   std::vector<double> values(times.size(), std::numeric_limits<double>::quiet_NaN());
-  times.insert(times.begin(), 0);
+  std::vector<double> apart = {0};
+  for (const double t : times)
+    if (t != apart.back()) apart.push_back(t);
   try {
-    const auto flow = manifold_flow(model, start, drift, times, options);
+    const auto flow = manifold_flow(model, start, drift, apart, options);
     if (!flow.converged) return values;
-    for (std::size_t k = 0; k < values.size(); ++k) values[k] = observe(flow.records[k + 1].point);
+    for (std::size_t k = 0, record = 0; k < values.size(); ++k) {
+      if (times[k] != apart[record]) ++record;
+      values[k] = observe(flow.records[record].point);
+    }
   } catch (const std::logic_error&) {  // of the flow's or the moment's own checks: no prediction
   }
   return values;
@@ -108,11 +114,11 @@ std::vector<double> along_flow(const LeastSquaresModel& model, const Eigen::Vect
 template <class Observe>
 std::vector<double> along_slow_flow(const LeastSquaresModel& model, const Eigen::VectorXd& start,
                                     const SecondMoment& moment, double sigma, const Round& round,
-                                    std::vector<double> times, const ManifoldFlowOptions& options,
+                                    const std::vector<double>& times, const ManifoldFlowOptions& options,
                                     Observe observe) {
   return along_flow(
       model, start, [&](GramGeometry& geometry, double) { return geometry.slow_drift(moment, round, sigma); },
-      std::move(times), options, observe);
+      times, options, observe);
 }
 
 /// The same of the workers' moments step by step: with sampling and H > 1 a model feeds the noise of all
@@ -120,7 +126,7 @@ std::vector<double> along_slow_flow(const LeastSquaresModel& model, const Eigen:
 template <class Observe>
 std::vector<double> along_round_moments(const LeastSquaresModel& model, const Eigen::VectorXd& start,
                                         const FiniteStepMoment& moment, double sigma, const Round& round,
-                                        std::vector<double> times, const ManifoldFlowOptions& options,
+                                        const std::vector<double>& times, const ManifoldFlowOptions& options,
                                         Observe observe) {
   const auto drift = [&](GramGeometry& geometry, double) {
     const RoundMoments moments = round_moments(geometry, moment, round, sigma, {}, {.tolerance = 1e-7});
@@ -128,7 +134,7 @@ std::vector<double> along_round_moments(const LeastSquaresModel& model, const Ei
     if (moments.converged) result.value = geometry.drift_of(moments.mean_own / round.eta);
     return result;
   };
-  return along_flow(model, start, drift, std::move(times), options, observe);
+  return along_flow(model, start, drift, times, options, observe);
 }
 
 }  // namespace slowsde

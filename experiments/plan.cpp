@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -12,6 +13,7 @@
 #include "slowsde/experiments/errors.hpp"
 #include "slowsde/experiments/progress.hpp"
 #include "slowsde/experiments/registry.hpp"
+#include "slowsde/experiments/result.hpp"
 #include "slowsde/optim/psi_moment.hpp"
 #include "slowsde/problems/npy.hpp"
 
@@ -164,6 +166,10 @@ void read_model(ConfigTable& config, PlanConfig& plan) {
     plan.bytes = table.positive<double>("parameters") * table.positive<double>("bytes_per_parameter", 4);
   }
   plan.topology = topology(table.one_of("topology", {"ring", "tree"}, "ring"));
+  constexpr std::array clock_keys = {"bandwidth_gbps", "bandwidths_gbps", "step_seconds", "average_seconds",
+                                     "calibration",    "latency",         "efficiency"};
+  const auto given = [&](const char* key) { return table.has(key); };
+  if (!plan.log && std::none_of(clock_keys.begin(), clock_keys.end(), given)) return;  // volume alone
   const double nominal = table.positive<double>("bandwidth_gbps");
   PlanClock clock;
   clock.measured_bandwidth = giga * nominal;
@@ -248,8 +254,45 @@ SpectrumFile read_spectrum_npy(const std::string& file) {
   return read;
 }
 
+// The spectrum that a training took last, or at the fraction `at` of its steps, all seeds together: each Ritz
+// value with the part of the trace it stands for.
+SpectrumFile read_spectrum_result(ConfigTable& table, const std::string& file) {
+  const Result run = read_result(file);
+  if (!run.has("ritz_value") || !run.has("ritz_weight") || !run.has("spectrum_at"))
+    throw IoError(file + ": holds no spectra; a training takes them where [measure] has spectrum_at");
+  const std::vector<std::string>& series = run.text_variable("series").data;
+  if (series.size() > 1 && !table.has("series"))
+    throw table.error("series", fmt::format("is required: {} has {} of them", file, series.size()));
+  const auto wanted = table.get<std::string>("series", series.front());
+  const auto at = std::find(series.begin(), series.end(), wanted);
+  table.check("series", at != series.end(), fmt::format("'{}' is none of {}'s", wanted, file));
+  const std::vector<double>& times = run.variable("spectrum_at").data;
+  const double time = table.get<double>("at", times.back());
+  const auto taken = std::find(times.begin(), times.end(), time);
+  table.check("at", taken != times.end(), fmt::format("{:g} is none of the spectrum_at of {}", time, file));
+
+  const std::size_t samples = run.dims.at("sample"), spectra = times.size(), nodes = run.dims.at("node");
+  const std::vector<double>&values = run.variable("ritz_value").data,
+        &counts = run.variable("ritz_weight").data;
+  SpectrumFile read;
+  for (std::size_t sample = 0; sample < samples; ++sample)
+    for (std::size_t node = 0; node < nodes; ++node) {
+      const std::size_t i = ((static_cast<std::size_t>(at - series.begin()) * samples + sample) * spectra +
+                             static_cast<std::size_t>(taken - times.begin())) *
+                                nodes +
+                            node;
+      if (std::isnan(values[i])) continue;  // unused, or the seed had diverged
+      read.eigenvalues.push_back(values[i]);
+      read.weights.push_back(std::abs(values[i]) * counts[i]);
+      read.places.push_back(fmt::format("{}: ritz_value {}", file, i));
+    }
+  return read;
+}
+
 DriftSpectrum read_spectrum_file(ConfigTable& table, PlanConfig& plan, const std::string& file) {
-  const SpectrumFile read = file.ends_with(".npy") ? read_spectrum_npy(file) : read_spectrum_csv(file);
+  const SpectrumFile read = file.ends_with(".npy")  ? read_spectrum_npy(file)
+                            : file.ends_with(".nc") ? read_spectrum_result(table, file)
+                                                    : read_spectrum_csv(file);
   DriftSpectrum spectrum;
   const bool weighted = !read.weights.empty();
   std::size_t left_out = 0;

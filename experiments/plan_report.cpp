@@ -133,6 +133,30 @@ void write_rules(const PlanConfig& plan, const PlanOutcome& outcome, std::string
   }
 }
 
+/// H(t) of every rule at a few steps, with the learning rate there.
+void write_schedule(const PlanConfig& plan, const PlanOutcome& outcome, std::string& out) {
+  const std::vector<std::int64_t>& steps = outcome.sample_steps;
+  std::vector<std::size_t> shown;
+  for (const double part : {0.0, 0.25, 0.5, 0.75, 0.9, 0.99}) {
+    const auto at = static_cast<std::size_t>(std::lround(part * static_cast<double>(steps.size() - 1)));
+    if (shown.empty() || at > shown.back()) shown.push_back(at);
+  }
+  TextTable table;
+  std::vector<std::string> head = {"H in the round of step"}, rates = {"learning rate"};
+  for (const std::size_t j : shown) {
+    head.push_back(std::to_string(steps[j]));
+    rates.push_back(fmt::format("{:.3g}", (*plan.rates)(steps[j])));
+  }
+  table.row(std::move(head));
+  table.row(std::move(rates));
+  for (const PlannedRule& rule : outcome.rules) {
+    std::vector<std::string> cells = {rule.name};
+    for (const std::size_t j : shown) cells.push_back(fmt::format("{:.0f}", rule.local_steps[j]));
+    table.row(std::move(cells));
+  }
+  out += fmt::format("\n{}", table.text());
+}
+
 std::string rule_text(const PowerRuleParams& rule, double alpha) {
   std::string text = rule.gamma == 2
                          ? fmt::format("qsr with alpha = {:.4g}", alpha)
@@ -213,6 +237,7 @@ Result plan_result(const PlanConfig& plan, const PlanOutcome& outcome) {
   result.regime = regime_json(plan, outcome);
   write_setting(plan, result.summary);
   write_rules(plan, outcome, result.summary);
+  write_schedule(plan, outcome, result.summary);
   write_alphas(plan, outcome, result.summary);
 
   const std::size_t rules = outcome.rules.size(), samples = outcome.sample_steps.size();
@@ -240,6 +265,7 @@ Result plan_result(const PlanConfig& plan, const PlanOutcome& outcome) {
   Variable m{
       "multiplier", "1", "drift over that of SGD, of the round that holds the step", {"rule", "sample"}, {}};
   Variable sum{"regularization", "1", "sum of eta^2 m", {"rule"}, {}};
+  Variable mean{"mean_multiplier", "1", "mean of m over the slow time", {"rule"}, {}};
   Variable late{"late_multiplier", "1", "mean of m over the last tenth of the slow time", {"rule"}, {}};
   Variable extra{"extra_drift", "1", "extra drift relative to that of endless rounds", {"rule"}, {}};
   const CostModel sizes{.workers = plan.workers, .bytes = plan.bytes};
@@ -254,6 +280,7 @@ Result plan_result(const PlanConfig& plan, const PlanOutcome& outcome) {
     H.data.insert(H.data.end(), rule.local_steps.begin(), rule.local_steps.end());
     m.data.insert(m.data.end(), rule.multiplier.begin(), rule.multiplier.end());
     sum.data.push_back(plan.spectrum ? rule.drift.regularization : nothing);
+    mean.data.push_back(plan.spectrum ? rule.drift.mean_multiplier() : nothing);
     late.data.push_back(plan.spectrum ? rule.drift.late_multiplier : nothing);
     extra.data.push_back(plan.spectrum ? rule.drift.extra_drift(plan.workers) : nothing);
   }
@@ -261,7 +288,7 @@ Result plan_result(const PlanConfig& plan, const PlanOutcome& outcome) {
   for (Variable* v : {&step, &lr, &rounds, &communication, &longest, &H}) result.add(std::move(*v));
   if (plan.bytes > 0) result.add(std::move(sent));
   if (plan.spectrum) {
-    for (Variable* v : {&m, &sum, &late, &extra}) result.add(std::move(*v));
+    for (Variable* v : {&m, &sum, &mean, &late, &extra}) result.add(std::move(*v));
     result.dims["eigenvalue"] = plan.spectrum->eigenvalues.size();
     result.add(
         Variable{"eigenvalue", "1", "eigenvalue of the Hessian", {"eigenvalue"}, plan.spectrum->eigenvalues});
@@ -335,7 +362,8 @@ std::string plan_json(const Result& result) {
        {"workers", "total_steps", "sgd_regularization", "step_seconds", "step_seconds_se", "average_seconds",
         "average_seconds_se", "measured_bandwidth", "latency", "efficiency"})
     number(name);
-  if (result.has("bandwidth")) json.member("bandwidth", result.variable("bandwidth").data);
+  for (const char* name : {"bandwidth", "step", "lr"})
+    if (result.has(name)) json.member(name, result.variable(name).data);
   const auto rows = [&](const char* key, std::size_t count, const std::vector<const char*>& names) {
     json.key(key).begin_array();
     for (std::size_t i = 0; i < count; ++i) {
@@ -357,8 +385,8 @@ std::string plan_json(const Result& result) {
     json.end_array();
   };
   rows("rules", result.dims.at("rule"),
-       {"rounds", "communication", "largest_local_steps", "bytes_sent", "regularization", "extra_drift",
-        "hours", "hours_error"});
+       {"rounds", "communication", "largest_local_steps", "bytes_sent", "regularization", "mean_multiplier",
+        "late_multiplier", "extra_drift", "hours", "hours_error", "local_steps", "multiplier"});
   if (result.has("alpha")) {
     rows("alphas", result.dims.at("alpha"),
          {"alpha", "alpha_communication", "alpha_extra_drift", "alpha_hours"});

@@ -140,6 +140,18 @@ Result assemble(const TrainPlan& plan, const std::vector<Trained>& all) {
     add("ritz_value", "Ritz values of the Hessian (stochastic Lanczos quadrature)", &TrainedReplica::nodes);
     add("ritz_weight", "number of eigenvalues that each stands for", &TrainedReplica::weights);
   }
+  if (plan.measures.parameters) {
+    result.dims["parameter"] = static_cast<std::size_t>(plan.network->dim());
+    Variable v{"parameters",
+               "1",
+               "parameters of the network at the last average",
+               {"series", "sample", "parameter"},
+               {}};
+    for (const Trained& trained : all)
+      for (const TrainedReplica& replica : trained.replicas)
+        v.data.insert(v.data.end(), replica.parameters.begin(), replica.parameters.end());
+    result.add(std::move(v));
+  }
   return result;
 }
 
@@ -291,6 +303,8 @@ Estimate TrainExperiment::estimate(ConfigTable& config, const RunContext& contex
   // the Krylov basis of Lanczos beside the workers, for each thread; the data once
   estimate.bytes = context.threads * (widest + 8 * d * krylov) +
                    4.0 * static_cast<double>(plan.data.train.x.size() + plan.data.test.x.size());
+  if (measures.parameters)  // of the replicas, of the result and of its file
+    estimate.bytes += 3 * 8 * d * static_cast<double>(plan.replicas) * static_cast<double>(plan.runs.size());
   return estimate;
 }
 

@@ -83,6 +83,7 @@ TrainMeasures read_measures(ConfigTable table, const TrainPlan& plan) {
     measures.spectrum_probes = table.at_least<int>("spectrum_probes", 2, measures.spectrum_probes);
     measures.spectrum_steps = table.at_least<int>("spectrum_steps", 2, measures.spectrum_steps);
   }
+  measures.parameters = table.get<bool>("parameters", false);
   return measures;
 }
 

@@ -60,7 +60,8 @@ struct TrainMeasures {
   int spectrum_probes = 4;
   int spectrum_steps = 40;
   int divergence_vectors =
-      0;  ///< noise vectors behind predicted_divergence at every record; 0: no prediction
+      0;                    ///< noise vectors behind predicted_divergence at every record; 0: no prediction
+  bool parameters = false;  ///< keep each replica's last average
 
   bool sharpness_at(int record) const {
     return sharpness_every > 0 && (record % sharpness_every == 0 || record == records - 1);

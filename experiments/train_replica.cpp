@@ -197,6 +197,8 @@ class ReplicaRun {
       }
     }
     if (next < points.size() && out_.diverged_from < 0) out_.diverged_from = static_cast<std::int64_t>(next);
+    if (plan_.measures.parameters)
+      out_.parameters.assign(trainer_->parameters().begin(), trainer_->parameters().end());
     progress(training + measuring);
     return std::move(out_);
   }
@@ -417,6 +419,7 @@ std::string TrainedReplica::bytes() const {
   put(out, values);
   put(out, nodes);
   put(out, weights);
+  put(out, parameters);
   put(out, std::vector<std::int64_t>{diverged_from, lanczos_converged});
   return out;
 }
@@ -427,6 +430,7 @@ TrainedReplica TrainedReplica::of(std::string_view bytes) {
   take(bytes, replica.values);
   take(bytes, replica.nodes);
   take(bytes, replica.weights);
+  take(bytes, replica.parameters);
   take(bytes, rest);
   replica.diverged_from = rest.at(0);
   replica.lanczos_converged = rest.at(1) != 0;

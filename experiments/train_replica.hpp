@@ -14,6 +14,7 @@ namespace slowsde {
 struct TrainedReplica {
   std::vector<double> values;          ///< (records × observables); NaN where not measured
   std::vector<double> nodes, weights;  ///< (spectra × nodes): Ritz values; weights sum to d; NaN where unused
+  std::vector<double> parameters;      ///< (d): the last average, where it is asked for
   std::int64_t diverged_from = -1;     ///< record from which on it had diverged; −1: never
   bool lanczos_converged = true;
 

@@ -34,6 +34,16 @@ void ClassificationData::check() const {
   for (const float value : x) require(std::isfinite(value), "|x| < infinity", value);
 }
 
+int classes_among(const std::vector<int>& labels, const std::string& file) {
+  const int largest = *std::max_element(labels.begin(), labels.end());
+  constexpr std::size_t usual = 1000;
+  if (static_cast<std::size_t>(largest) >= std::max(usual, labels.size()))
+    throw std::runtime_error(file + ": the largest label is " + std::to_string(largest) + " among " +
+                             std::to_string(labels.size()) +
+                             " samples: these are no labels, or else give the number of classes");
+  return 1 + largest;
+}
+
 ClassificationData subset(const ClassificationData& data, const std::vector<int>& indices) {
   ClassificationData part{.shape = data.shape, .classes = data.classes, .x = {}, .labels = {}};
   part.x.reserve(indices.size() * static_cast<std::size_t>(data.shape.size()));

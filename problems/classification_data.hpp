@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "slowsde/problems/dataset.hpp"
@@ -23,6 +24,11 @@ struct ClassificationData {
   /// Throws std::invalid_argument: n ≥ 1, classes ≥ 1, sizes that match, labels in range, finite values.
   void check() const;
 };
+
+/// One more than the largest label, for data whose number of classes nobody gave. Throws std::runtime_error
+/// naming the file where that is more than 1000 and more than there are samples: then it is no label, and a
+/// network would have as many outputs.
+int classes_among(const std::vector<int>& labels, const std::string& file);
 
 /// The samples `indices`, in that order; one may stand there repeatedly. Throws std::out_of_range for an
 /// index beyond the data.

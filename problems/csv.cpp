@@ -1,6 +1,5 @@
 #include "slowsde/problems/csv.hpp"
 
-#include <algorithm>
 #include <cctype>
 #include <charconv>
 #include <cmath>
@@ -164,7 +163,7 @@ ClassificationData read_csv_data(const std::string& file, const CsvDataRecipe& r
     data.labels.push_back(
         detail::csv_label(file, table, row, label, recipe.classes > 0 ? recipe.classes : most_classes));
   }
-  if (recipe.classes == 0) data.classes = 1 + *std::max_element(data.labels.begin(), data.labels.end());
+  if (recipe.classes == 0) data.classes = classes_among(data.labels, file);
   return data;
 }
 

@@ -250,7 +250,7 @@ ClassificationData read_npy_data(const std::string& samples, const std::string& 
     }
     data.labels[i] = static_cast<int>(label);
   }
-  data.classes = classes > 0 ? classes : 1 + *std::max_element(data.labels.begin(), data.labels.end());
+  data.classes = classes > 0 ? classes : classes_among(data.labels, labels);
   return data;
 }
 

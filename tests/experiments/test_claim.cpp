@@ -61,8 +61,10 @@ TEST_CASE("what cannot tell a wrong theory is inconclusive, never confirmed") {
     Comparison c = good();
     c.effect = 0.49;
     CHECK(verdict_of(c) == Verdict::inconclusive);
-    c.effect = 0;
-    CHECK(verdict_of(c) == Verdict::inconclusive);
+    for (const double nothing : {0.0, -1.0}) {  // predictions without an effect, or of one the other way
+      c.effect = nothing;
+      CHECK(verdict_of(c) == Verdict::inconclusive);
+    }
     c.measured = c.predicted;  // without any error
     c.least_n = 0;
     CHECK(verdict_of(c) == Verdict::inconclusive);
@@ -130,7 +132,6 @@ TEST_CASE("a comparison that was not at risk is an error of the program") {
     change(changed);
     CHECK_THROWS_AS(require_risk("claim", changed), std::logic_error);
   };
-  refused([](Comparison& x) { x.effect = -1; });
   refused([](Comparison& x) { x.least_n = 0; });
   refused([](Comparison& x) { x.rivals.pop_back(); });
   c.measured = Measured::exact(1);  // nothing was drawn

@@ -4,7 +4,9 @@
 
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <string>
+#include <vector>
 
 #include "slowsde/experiments/errors.hpp"
 #include "slowsde/experiments/progress.hpp"
@@ -264,6 +266,65 @@ TEST_CASE("a spectrum as numpy saves it: (n) eigenvalues or (n, 2) with their we
   CHECK(refusal(config).find("s.npy: row 1 is not finite") != std::string::npos);
   write("(5,)", {1, 2});
   CHECK(refusal(config).find("s.npy") != std::string::npos);
+}
+
+TEST_CASE("a spectrum that a training took: of one run, at one time, all seeds together") {
+  const test::Scratch dir;
+  const double nan = std::nan("");
+  Result run;
+  run.dims = {{"series", 2}, {"sample", 2}, {"spectrum", 2}, {"node", 2}};
+  run.add(TextVariable{"series", "", {"series"}, {"a", "b"}});
+  run.add(Variable{"spectrum_at", "1", "", {"spectrum"}, {0, 1}});
+  const std::vector<std::string> dims = {"series", "sample", "spectrum", "node"};
+  run.add(Variable{"ritz_value", "1", "", dims, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 2, 0.5, 11, 12, 4, nan}});
+  run.add(Variable{"ritz_weight", "1", "", dims, {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3, 5, 1, 1, 2, nan}});
+  const auto file = dir.path() / "result.nc";
+  write_netcdf(run, file);
+  const std::string config = small + "[spectrum]\nfile = \"" + file.string() + "\"\n";
+  const Result plan = planned(ConfigTable::parse(config + "series = \"b\"\n", "c.toml"));
+  CHECK(plan.variable("eigenvalue").data == std::vector<double>{2, 0.5, 4});
+  CHECK(plan.variable("weight").data == std::vector<double>{6, 2.5, 8});
+  CHECK(planned(ConfigTable::parse(config + "series = \"a\"\nat = 0.0\n", "c.toml"))
+            .variable("eigenvalue")
+            .data == std::vector<double>{1, 2, 5, 6});
+  CHECK(refusal(config).find("series is required") != std::string::npos);
+  CHECK(refusal(config + "series = \"c\"\n").find("'c' is none of") != std::string::npos);
+  CHECK(refusal(config + "series = \"b\"\nat = 0.3\n").find("0.3 is none of the spectrum_at") !=
+        std::string::npos);
+  Result none;
+  none.dims = {{"series", 1}};
+  none.add(TextVariable{"series", "", {"series"}, {"a"}});
+  std::filesystem::remove(file);
+  write_netcdf(none, file);
+  CHECK(refusal(config).find("holds no spectra") != std::string::npos);
+}
+
+TEST_CASE("a model without times is a volume, and no clock") {
+  const Result plan = planned(ConfigTable::parse(small + "[model]\nparameters = 1000\n", "c.toml"));
+  CHECK(of(plan, "parallel", "bytes_sent") == 2 * 7.0 / 8 * 4000 * 1000);
+  CHECK_FALSE(plan.has("hours"));
+  CHECK(plan.summary.find("sent") != std::string::npos);
+  CHECK(refusal(small + "[model]\nparameters = 1000\nstep_seconds = 0.1\n").find("bandwidth_gbps") !=
+        std::string::npos);
+}
+
+TEST_CASE("H(t), the learning rate and the multiplier stand in the summary and in the JSON") {
+  const Result plan =
+      planned(ConfigTable::parse(small + "[[rules]]\nname = \"late\"\nrule = { name = \"post-local\", "
+                                         "local_steps = 20, switch_step = 500 }\n"
+                                         "[spectrum]\nlambdas = [0.5]\n",
+                                 "c.toml"));
+  CHECK(plan.summary.find("H in the round of step") != std::string::npos);
+  const std::string json = plan_json(plan);
+  for (const char* name : {"step", "lr", "local_steps", "multiplier", "mean_multiplier", "late_multiplier"})
+    CHECK(json.find("\"" + std::string(name) + "\"") != std::string::npos);
+  CHECK(of(plan, "late", "mean_multiplier") > 1);
+  CHECK(near_relative(of(plan, "late", "mean_multiplier") * plan.variable("sgd_regularization").data[0],
+                      of(plan, "late", "regularization"), 1e-12));
+  const std::size_t begin = plan.summary.find("\nlate"), row = plan.summary.find("\nlate", begin + 1);
+  REQUIRE(row != std::string::npos);
+  const std::string cells = plan.summary.substr(row, plan.summary.find('\n', row + 1) - row);
+  CHECK(cells.find(" 1 ") < cells.find(" 20 "));
 }
 
 TEST_CASE("a wrong plan is refused with the place and the cause") {

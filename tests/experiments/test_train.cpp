@@ -252,6 +252,31 @@ TEST_CASE("trace, largest eigenvalue and spectrum are those of the Hessian at th
   }
 }
 
+TEST_CASE("the parameters that are kept are those of the last average, of every seed and run") {
+  const std::vector<std::string> sets = {"measure.parameters=true", "precision=f64"};
+  const Result result = run(mixture, 2, sets).result;
+  const TrainPlan plan = plan_of(mixture, sets);
+  const auto d = static_cast<std::size_t>(plan.network->dim());
+  CHECK(result.dims.at("parameter") == d);
+  const std::vector<double>& kept = result.variable("parameters").data;
+  REQUIRE(kept.size() == 2 * 3 * d);
+  for (std::size_t r = 0; r < 2; ++r)
+    for (std::size_t seed = 0; seed < 3; ++seed) {
+      const double* theta = kept.data() + (r * 3 + seed) * d;
+      const TrainedReplica alone = train_replica(plan, plan.runs[r], 4, seed, 1, [](double) {});
+      CHECK(std::equal(theta, theta + d, alone.parameters.begin(), alone.parameters.end()));
+      CHECK(TrainedReplica::of(alone.bytes()).parameters == alone.parameters);
+      // the loss that was measured last is theirs
+      const ClassificationModel model(*plan.network, {plan.data.train.x.begin(), plan.data.train.x.end()},
+                                      plan.data.train.labels);
+      const std::size_t column = index_of(result, "train_loss"), M = result.dims.at("observable");
+      CHECK(test::near_relative(
+          model.loss(Eigen::Map<const Eigen::VectorXd>(theta, plan.network->dim())),
+          alone.values[(static_cast<std::size_t>(plan.measures.records) - 1) * M + column], 1e-12));
+    }
+  CHECK_FALSE(run(mixture).result.has("parameters"));
+}
+
 TEST_CASE("the prediction of the divergence changes no bit of anything else") {
   const std::vector<std::string> f64 = {"precision=f64", "train.label_flip=0.2"};
   const Result with = run(mixture, 1, f64).result;

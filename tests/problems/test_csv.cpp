@@ -83,6 +83,11 @@ TEST_CASE("a table that makes no data set is refused") {
         " has 2 columns beside the label where 4 were expected");
   CHECK(says("a,b\n1,2\n1,2.5\n", {.header = true}) == "3: the label is not an integer from 0 to 999999");
   CHECK(says("1,2\n1,-1\n", {}) == "2: the label is not an integer from 0 to 999999");
+  CHECK(
+      says("1,2\n1,1000\n", {}) ==
+      " the largest label is 1000 among 2 samples: these are no labels, or else give the number of classes");
+  CHECK(says("1,2\n1,999\n", {}) == "no error");
+  CHECK(says("1,2\n1,1000\n", {.classes = 1001}) == "no error");
   CHECK(says("1,2\n1,3\n", {.classes = 3}) == "2: the label is not an integer from 0 to 2");
   CHECK(says("1e300,2\n", {}) == "1: column 1 is beyond single precision");
   CHECK_THROWS_WITH_AS(read_csv_data("bad.csv", {.classes = -1}), "CSV data: classes >= 0 is violated by -1",

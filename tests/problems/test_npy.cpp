@@ -189,6 +189,9 @@ TEST_CASE("samples and labels that make no data set are refused") {
         " the label of sample 1 is not an integer from 0 to 999999");
   CHECK(y_says(npy(dictionary("<i8", "(2,)"), raw<std::int64_t>({std::int64_t{1} << 62, 1}))) ==
         " the label of sample 0 is not an integer from 0 to 999999");
+  CHECK(
+      y_says(npy(dictionary("<i4", "(2,)"), raw<std::int32_t>({0, 1000}))) ==
+      " the largest label is 1000 among 2 samples: these are no labels, or else give the number of classes");
   CHECK(y_says(npy(dictionary("<i4", "(2,)"), raw<std::int32_t>({0, 3})), 3) ==
         " the label of sample 1 is not an integer from 0 to 2");
   CHECK(y_says(npy(dictionary("<i4", "(2,)"), raw<std::int32_t>({0, 3})), 4) == "no error");
