@@ -37,7 +37,7 @@ def draw(runs, observable=None):
         if largest:
             said.append(f"{series.name} {np.mean(largest):.3g}")
     for k, ax in enumerate(axes[0]):
-        ax.set(xscale="log", yscale="log", xlabel=r"$x$, eigenvalue of $\nabla^2 L$ at $\bar\theta$")
+        ax.set(xscale="log", yscale="log", ylim=(0.5, None), xlabel=r"$x$, eigenvalue of $\nabla^2 L$ at $\bar\theta$")
         ax.set_title(f"after {100 * times[k]:g} % of the steps")
     axes[0, 0].set_ylabel(r"eigenvalues $\geq x$ (count)")
     style.legends_above(fig, [(None, handles)])

@@ -349,9 +349,10 @@ def _training(names, base=2, alpha=0.1, seeds=5, rng=None):
     return variables(TRAINING, all_series)
 
 
-def training(path, names=("parallel", "local, H = 8", "QSR, kept"), **options):
+def training(path, names=("parallel", "local, H = 8", "QSR, kept"), spectra=None, **options):
+    """spectra: the arrays of those that it took."""
     config = {"kind": "train", "title": "Training", "train": {"replicas": 5}}
-    return write(path, config, _training(names, **options))
+    return write(path, config, _training(names, **options) | (spectra or {}))
 
 
 def h_base(path, bases=(1, 2, 4, 8), alphas=(0.01, 0.1)):

@@ -288,6 +288,23 @@ class Look(Scratch):
         self.draw(path, observable="bytes")
         self.draw(path, figure="ensemble", observable="train_loss")
 
+    def test_the_spectra_of_a_training(self):
+        # run a: 1 eigenvalue of 8 and 3 of 2 in both seeds; run b: its second seed has diverged
+        values, counts = np.full((2, 2, 1, 3), np.nan), np.full((2, 2, 1, 3), np.nan)
+        values[0, :, 0], counts[0, :, 0] = [8, 2, -1], [1, 3, 5]
+        values[1, 0, 0], counts[1, 0, 0] = [4, 0.5, 0.1], [1, 1, 2]
+        dims = ("series", "sample", "spectrum", "node")
+        path = synthetic.training(self.scratch / "run", ["a", "b"], seeds=2, spectra={
+            "ritz_value": (dims, values), "ritz_weight": (dims, counts), "spectrum_at": (("spectrum",), [1.0])})
+        fig, caption = self.draw(path, figure="spectrum")
+        a, b = fig.axes[0].lines
+        above = lambda line, x: float(np.interp(x, line.get_xdata(), line.get_ydata()))
+        self.assertEqual([above(a, x) for x in (9, 5, 1)], [0, 1, 4])
+        self.assertEqual([above(b, x) for x in (5, 2, 0.3)], [0, 1, 2])
+        self.assertIn("largest eigenvalue after 100 %: a 8, b 4", caption)
+        self.assert_not_drawn(self.program(synthetic.training(self.scratch / "none"), "--figure", "spectrum"),
+                              "holds no spectra")
+
     def test_a_training_of_a_single_seed(self):
         _, caption = self.draw(synthetic.training(self.scratch / "run", seeds=1))
         self.assertIn("a single seed has no interval", caption)
