@@ -122,6 +122,9 @@ enum Column : std::size_t {
   divergence_top_share,
   predicted_divergence,
   predicted_divergence_se,
+  variance_along_top,
+  predicted_variance_along_top,
+  predicted_variance_along_top_se,
   average_gap,
   local_steps,
   eta,
@@ -166,7 +169,7 @@ class ReplicaRun {
     const auto& points = run_.points;
     const double N = static_cast<double>(run_.trainer.total_steps);
     std::size_t next = 0;
-    record(next++, {.predicted = no_divergence()}, nan);
+    record(next++, never_apart(), nan);
     double measured = share;
     progress(measured);
     double loss = 0;
@@ -175,7 +178,7 @@ class ReplicaRun {
       const std::int64_t end = trainer_->steps_taken() + trainer_->next_steps();
       const bool due = end >= points[next].steps;
       WorkerValues workers;
-      if (due) workers.predicted = predict_divergence(next);
+      if (due) workers = predict_divergence(next);
       const TrainedRound round =
           due ? trainer_->round([&](WorkersView<Real> view) { measure_workers(view, workers); })
               : trainer_->round();
@@ -205,21 +208,23 @@ class ReplicaRun {
 
  private:
   struct WorkerValues {
-    double divergence = 0, top_share = 0, mean_loss = nan;
-    TraceEstimate predicted = {nan, nan};
+    double divergence = 0, top_share = 0, along_top = nan, mean_loss = nan;
+    TraceEstimate predicted = {nan, nan}, predicted_along_top = {nan, nan};
+    Eigen::VectorXd top;  // eigenvector of the Hessian, unit; empty where none is wanted or found
   };
 
   /// Where the workers are one: before the first round, or always.
-  TraceEstimate no_divergence() const {
-    return plan_.measures.divergence_vectors > 0 ? TraceEstimate{} : TraceEstimate{nan, nan};
+  WorkerValues never_apart() const {
+    if (plan_.measures.divergence_vectors == 0) return {};
+    return {.along_top = 0, .predicted = {}, .predicted_along_top = {}, .top = {}};
   }
 
   /// Of the round that is next, at whose end record number `point` is.
-  TraceEstimate predict_divergence(std::size_t point) {
+  WorkerValues predict_divergence(std::size_t point) {
     const int vectors = plan_.measures.divergence_vectors;
     const TrainerParams& params = run_.trainer;
-    if (params.workers == 1 || params.exchange == Exchange::gradients) return no_divergence();
-    if (vectors == 0 || !run_.divergence_predicted()) return {nan, nan};
+    if (params.workers == 1 || params.exchange == Exchange::gradients) return never_apart();
+    if (vectors == 0 || !run_.divergence_predicted()) return {};
     // Batches of no step of any training: their key is their own, the same for all runs, and their steps are
     // one in each epoch, so that the vectors are independent.
     NetworkTask task = task_of(plan_, run_, seed_of(point, 0xFFFE));
@@ -228,7 +233,15 @@ class ReplicaRun {
     for (int j = 0; j < vectors; ++j)
       noise.push_back(gradient_noise(oracle, j * task.sampling.steps_per_epoch(), trainer_->parameters()));
     const SpreadResponse response(params, trainer_->steps_taken(), trainer_->next_steps());
-    return predicted_spread(hessian_at_average(), response, noise);
+    const SymmetricOperator H = hessian_at_average();
+    WorkerValues values;
+    values.predicted = predicted_spread(H, response, noise);
+    const LargestEigenvalue top = largest(H, seed_of(point, 0xFFFD));
+    if (top.converged) {
+      values.predicted_along_top = predicted_variance_along(top.vector, top.value, response, noise);
+      values.top = top.vector;
+    }
+    return values;
   }
 
   /// Of draws of a replica and record of their own; the same for all runs, so that differences are paired.
@@ -246,12 +259,19 @@ class ReplicaRun {
             .template cast<double>());
   }
 
+  LargestEigenvalue largest(const SymmetricOperator& H, std::uint64_t seed) const {
+    return largest_eigenvalue(
+        H, plan_.network->dim(),
+        {.tolerance = plan_.measures.lambda_tolerance, .max_restarts = 100, .seed = seed});
+  }
+
   void measure_workers(WorkersView<Real> workers, WorkerValues& values) {
     const bool apart = workers.front() != workers.back();
     if (apart) {
       const WorkerSpread spread = worker_spread(workers, plan_.network->dim());
       values.divergence = spread.trace;
       values.top_share = spread.trace > 0 ? spread.top_eigenvalue / spread.trace : 0;
+      if (values.top.size() > 0) values.along_top = variance_along(workers, values.top);
     }
     if (plan_.measures.gap_samples > 0) {
       double sum = 0;
@@ -283,6 +303,9 @@ class ReplicaRun {
     row[divergence_top_share] = workers.top_share;
     row[predicted_divergence] = workers.predicted.value;
     row[predicted_divergence_se] = workers.predicted.standard_error;
+    row[variance_along_top] = workers.along_top;
+    row[predicted_variance_along_top] = workers.predicted_along_top.value;
+    row[predicted_variance_along_top_se] = workers.predicted_along_top.standard_error;
     if (plan_.measures.gap_samples > 0)
       row[average_gap] = point == 0
                              ? 0
@@ -308,8 +331,7 @@ class ReplicaRun {
       const TraceEstimate estimate = hutch_plus_plus_trace(H, d, measures.trace_products, {.seed = seed});
       row[trace] = estimate.value;
       row[trace_error] = estimate.standard_error;
-      const LargestEigenvalue top = largest_eigenvalue(
-          H, d, {.tolerance = measures.lambda_tolerance, .max_restarts = 100, .seed = seed});
+      const LargestEigenvalue top = largest(H, seed);
       row[lambda_max] = top.value;
       out_.lanczos_converged = out_.lanczos_converged && top.converged;
     }
@@ -345,9 +367,11 @@ double hessian_products(const TrainPlan& plan, const TrainRun& run) {
                 (measures.spectrum_due(r) >= 0 ? measures.spectrum_probes * measures.spectrum_steps : 0);
   if (run.divergence_predicted())
     for (std::size_t r = 1; r < run.points.size(); ++r)
-      products += measures.divergence_vectors *
-                  std::min(plan.network->dim(), SpreadResponse::lanczos_steps(
-                                                    run.trainer, static_cast<std::int64_t>(run.points[r].H)));
+      products +=
+          lanczos_products +
+          measures.divergence_vectors *
+              std::min(plan.network->dim(), SpreadResponse::lanczos_steps(
+                                                run.trainer, static_cast<std::int64_t>(run.points[r].H)));
   return products;
 }
 

@@ -88,4 +88,15 @@ TraceEstimate predicted_spread(const SymmetricOperator& hessian, const SpreadRes
   return estimate;
 }
 
+TraceEstimate predicted_variance_along(const Eigen::VectorXd& v, double lambda,
+                                       const SpreadResponse& response,
+                                       std::span<const Eigen::VectorXd> noise) {
+  require(noise.size() >= 2, "noise vectors >= 2", static_cast<double>(noise.size()));
+  const double f = response(lambda);
+  Moments moments;
+  for (const Eigen::VectorXd& z : noise) moments.add(f * std::pow(v.dot(z), 2));
+  if (moments.diverged > 0) return {std::nan(""), std::nan("")};
+  return {moments.mean, moments.standard_error()};
+}
+
 }  // namespace slowsde

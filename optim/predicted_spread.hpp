@@ -90,4 +90,10 @@ Eigen::VectorXd gradient_noise(GradientOracle<Real>& oracle, std::int64_t step,
 TraceEstimate predicted_spread(const SymmetricOperator& hessian, const SpreadResponse& response,
                                std::span<const Eigen::VectorXd> noise);
 
+/// The same along one unit eigenvector v of ∇²L(θ_0), of eigenvalue λ: what variance_along(…, v) expects,
+/// f(λ) times the mean of ⟨v, z⟩². Throws as that does.
+TraceEstimate predicted_variance_along(const Eigen::VectorXd& v, double lambda,
+                                       const SpreadResponse& response,
+                                       std::span<const Eigen::VectorXd> noise);
+
 }  // namespace slowsde

@@ -116,9 +116,11 @@ class Page:
                      + "".join(f'<td class="number">{value}</td>' for value in (
                          len(comparisons), _distance([c["z"] for c in comparisons], max), f"{min(c['measured']['n'] for c in comparisons):,}",
                          len(rivals), _distance(rivals, min)))
-                     + f'<td>\0{claim.get("config") or "–"}\0</td><td>{_papers_of(claim["source"])}</td></tr>\n')
+                     + '<td>' + (f'\0{claim["config"]}\0' if claim.get("config") else f'<a href="#{name}">its command</a>')
+                     + f'</td><td>{_papers_of(claim["source"])}</td></tr>\n')
             claims += (f'<article class="claim" id="{name}"><div class="bar"><h{heading}>{escape(claim["name"])}</h{heading}>'
                        f'{_verdict(verdict)}</div><p>{escape(_sentence(claim["statement"]))}</p><p class="faint">{_papers_of(claim["source"])}</p>'
+                       f'<p class="faint">alone: <code>{_again(judged, claim)}</code></p>'
                        + "".join(map(_comparison, comparisons)) + "</article>\n")
         counts = ", ".join(f"{judged[v]} {v}" for v in MARKS)
         return (f'<p>{len(judged["claims"])} claims: {counts}. Suite {escape(judged["suite"])}, seed {judged["seed"]}; distances are '
@@ -189,6 +191,11 @@ def _papers_of(source):
 
 def _verdict(verdict):
     return f'<span class="verdict {verdict}">{MARKS[verdict]} {verdict}</span>'
+
+
+def _again(judged, claim):
+    """The command that measures this claim, with the same verdict: its seeds are its own."""
+    return escape(f'slowsde verify --suite {judged["suite"]} --seed {judged["seed"]} --filter ^{claim["name"]}$')
 
 
 def _sentence(text):

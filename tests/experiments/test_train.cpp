@@ -160,7 +160,8 @@ TEST_CASE("a training leaves the means over its seeds, and counts what it sent")
   CHECK(at(result, "mean", 1, 3, "worker_divergence") > 0);
   CHECK(at(result, "mean", 1, 3, "divergence_top_share") >= 1.0 / 3);
   CHECK(at(result, "mean", 1, 3, "divergence_top_share") <= 1);
-  for (const char* name : {"predicted_divergence", "predicted_divergence_se"}) {
+  for (const char* name : {"predicted_divergence", "predicted_divergence_se", "variance_along_top",
+                           "predicted_variance_along_top", "predicted_variance_along_top_se"}) {
     CHECK(at(result, "mean", 0, 3, name) == 0);  // workers that never part
     CHECK(at(result, "mean", 1, 0, name) == 0);
     CHECK(at(result, "mean", 1, 3, name) > 0);
@@ -289,7 +290,7 @@ TEST_CASE("the prediction of the divergence changes no bit of anything else") {
         CAPTURE(name);
         const double x = at(with, variable, i / 5, i % 5, name),
                      y = at(without, variable, i / 5, i % 5, name);
-        if (name.starts_with("predicted")) {
+        if (name.starts_with("predicted") || name == "variance_along_top") {
           CHECK(!std::isnan(at(with, "mean", i / 5, i % 5, name)));
           CHECK(std::isnan(y));
         } else {
@@ -297,7 +298,7 @@ TEST_CASE("the prediction of the divergence changes no bit of anything else") {
           ++compared;
         }
       }
-  CHECK(compared == 20 * (static_cast<int>(train_observables().size()) - 2));
+  CHECK(compared == 20 * (static_cast<int>(train_observables().size()) - 5));
 }
 
 TEST_CASE("what has no theory of the workers' divergence is left open") {
@@ -307,6 +308,8 @@ TEST_CASE("what has no theory of the workers' divergence is left open") {
     CHECK(at(result, "mean", 1, 3, "worker_divergence") > 0);
     CHECK(std::isnan(at(result, "mean", 1, 3, "predicted_divergence")));
     CHECK(at(result, "mean", 0, 3, "predicted_divergence") == 0);
+    CHECK(std::isnan(at(result, "mean", 1, 3, "variance_along_top")));
+    CHECK(at(result, "mean", 0, 3, "variance_along_top") == 0);
   }
   CHECK(refusal({"measure.divergence_vectors=1"}).find("divergence_vectors") != std::string::npos);
 }

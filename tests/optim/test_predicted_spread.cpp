@@ -246,6 +246,12 @@ TEST_CASE("Lanczos quadrature gives zᵀf(∇²L)z of a network as its eigenvect
     CHECK(test::near_relative(p.value, exact.mean, 1e-8));
     CHECK(test::near_relative(p.standard_error, exact.standard_error(), 1e-6));
     if (a.H > 2) CHECK(!test::near_relative(p.value, flat.mean, 1e-2));  // curvature enters
+    // eigenvector by eigenvector it is the same
+    double sum = 0;
+    for (Eigen::Index i = 0; i < n; ++i)
+      sum += predicted_variance_along(eigen.eigenvectors().col(i), eigen.eigenvalues()[i], response, noise)
+                 .value;
+    CHECK(test::near_relative(sum, exact.mean, 1e-10));
   }
 }
 
@@ -264,6 +270,7 @@ TEST_CASE("what has no such theory is refused") {
   const SpreadResponse response(params, 0, 8);
   const Vectors one = {Eigen::VectorXd::Ones(3)};
   CHECK_THROWS_AS(predicted_spread(hessian, response, one), std::invalid_argument);
+  CHECK_THROWS_AS(predicted_variance_along(one[0], 1, response, one), std::invalid_argument);
   const SymmetricOperator broken = [](const Eigen::VectorXd& u, Eigen::VectorXd& out) { out = u / 0.0; };
   const Vectors two(2, Eigen::VectorXd::Ones(3));
   CHECK(std::isnan(predicted_spread(broken, response, two).value));

@@ -1,7 +1,8 @@
 // ctest-labels: theory
 // The workers' divergence at the ends of a training's rounds, on a network, is what the theory predicts from
 // Hessian and gradient noise at the rounds' starts: for the samplings that have a theory, with flipped
-// labels, with noise on the targets, and where nothing but the choice of samples differs.
+// labels, with noise on the targets, and where nothing but the choice of samples differs; in all directions
+// together and along the sharpest one.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -48,7 +49,8 @@ struct Divergence {
   std::vector<double> measured, predicted;
 };
 
-Divergence divergence(const std::vector<std::string>& sets) {
+Divergence divergence(const std::vector<std::string>& sets, const char* of_workers = "worker_divergence",
+                      const char* of_theory = "predicted_divergence") {
   Registry registry;
   registry.add(std::make_shared<TrainExperiment>());
   for (RuleDescription& rule : sync_rule_catalogue()) registry.add(std::move(rule));
@@ -60,7 +62,7 @@ Divergence divergence(const std::vector<std::string>& sets) {
     return static_cast<std::size_t>(std::find(plan.observables.begin(), plan.observables.end(), name) -
                                     plan.observables.begin());
   };
-  const std::size_t measured = column("worker_divergence"), predicted = column("predicted_divergence");
+  const std::size_t measured = column(of_workers), predicted = column(of_theory);
   const auto records = static_cast<std::size_t>(plan.measures.records);
   Divergence result;
   for (int r = 0; r < replicas; ++r) {
@@ -117,4 +119,18 @@ TEST_CASE("workers of a network spread as predicted, whatever makes their gradie
     if (!setting.wrong_sampling.empty())
       CHECK(z_of(d, with("train.sampling=" + setting.wrong_sampling)) >= 5);
   }
+}
+
+TEST_CASE("along the Hessian's top eigenvector the workers' variance is the predicted one") {
+  // longer rounds, in which that direction, and no other, is near its stationary variance
+  const std::vector<std::string> long_rounds = {"runs.local.rule.local_steps=32"};
+  const auto along = [&](std::vector<std::string> sets) {
+    sets.insert(sets.begin(), long_rounds.begin(), long_rounds.end());
+    return divergence(sets, "variance_along_top", "predicted_variance_along_top");
+  };
+  const Divergence d = along({});
+  CHECK(z_of(d, d) <= 4);
+  CHECK(z_of(d, d, 0.25) >= 5);
+  CHECK(z_of(d, along({"runs.local.rule.local_steps=1"}), 32) >= 5);
+  CHECK(z_of(d, divergence(long_rounds), 1.0 / 83) >= 5);  // an equal share of the trace: d = 83
 }
