@@ -167,7 +167,7 @@ std::vector<Comparison> weak_order(ClaimRun& run) {
                   return round;
                 },
                 slow(narrow, effective))),
-      order(run, {"the quasi-static process at η²H = 1/8", trace, 0.125, 48000},
+      order(run, {"the quasi-static process at η²H = 1/8", trace, 0.125, 80000},
             on_the_valley(
                 run, wide,
                 [=](double eta) {
