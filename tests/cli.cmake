@@ -24,6 +24,6 @@ file(GLOB shipped_configs CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/experiments/co
 foreach(config IN LISTS shipped_configs)
   get_filename_component(name ${config} NAME_WE)
   add_test(NAME config_${name} COMMAND slowsde_program run ${config} --dry-run WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-  set_tests_properties(config_${name} PROPERTIES LABELS unit SKIP_REGULAR_EXPRESSION
+  set_tests_properties(config_${name} PROPERTIES LABELS configs SKIP_REGULAR_EXPRESSION
                                                  "results/data/digits.csv.* cannot be (opened|used)")
 endforeach()

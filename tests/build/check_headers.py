@@ -5,12 +5,13 @@ usage: check_headers.py ROOT JOBS COMPILE_COMMANDS SOURCE
 The compiler and its flags are those with which compile_commands.json compiles SOURCE, a user of the library.
 Exit status 1 if a header does not compile.
 """
-import concurrent.futures
 import json
 import pathlib
 import shlex
 import subprocess
 import sys
+
+from compile_all import compile_all
 
 LAYERS = ["problems", "sde", "optim", "gpu", "experiments"]
 
@@ -39,14 +40,7 @@ def main(arguments):
     headers = [path.relative_to(root) for layer in LAYERS for path in sorted((root / layer).glob("*.hpp"))]
     if not headers:
         sys.exit(f"no header under {root}")
-    failures = 0
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        for header, result in zip(headers, pool.map(lambda header: compile_alone(command, header), headers)):
-            if result.returncode != 0:
-                failures += 1
-                print(f"{header} does not compile alone:\n{result.stderr}")
-    print(f"{len(headers)} headers, {failures} failures")
-    return 1 if failures else 0
+    return compile_all(headers, lambda header: compile_alone(command, header), jobs, "headers", "does not compile alone")
 
 
 if __name__ == "__main__":

@@ -6,13 +6,14 @@ Compiled are the sources that could notice: those of gpu/ and their tests, and t
 of compile_commands.json without the parts' definitions and the folders of their headers. Exit status 1 if one does not
 compile.
 """
-import concurrent.futures
 import json
 import pathlib
 import re
 import shlex
 import subprocess
 import sys
+
+from compile_all import compile_all
 
 PARTS = re.compile(r"SLOWSDE_(CUDA|NCCL|MPI)\b")
 NEEDS_TOOLKIT = ("test_device_", "test_curand_", "test_host_executor")  # tests of the toolkit's headers
@@ -50,16 +51,11 @@ def main(arguments):
                 entries[file] = entry
     if not entries:
         sys.exit(f"no source under {root} names an optional part")
-    failures = 0
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        compiled = pool.map(lambda entry: subprocess.run(without_parts(entry), text=True, capture_output=True,
-                                                         cwd=entry["directory"]), entries.values())
-        for file, result in zip(entries, compiled):
-            if result.returncode != 0:
-                failures += 1
-                print(f"{file.relative_to(root)} does not compile without CUDA, NCCL and MPI:\n{result.stderr}")
-    print(f"{len(entries)} sources, {failures} failures")
-    return 1 if failures else 0
+    def compile_one(file):
+        entry = entries[file]
+        return subprocess.run(without_parts(entry), text=True, capture_output=True, cwd=entry["directory"])
+
+    return compile_all(list(entries), compile_one, jobs, "sources", "does not compile without CUDA, NCCL and MPI")
 
 
 if __name__ == "__main__":
