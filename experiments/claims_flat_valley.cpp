@@ -199,7 +199,7 @@ void add_flat_valley_claims(Registry& registry) {
        .source = "Gu et al. 2024, Sections 2 and 3",
        .comparisons = 4,
        .measure = rules,
-       .config = "sync-rules.toml"});
+       .config = "decaying-lr.toml"});
 }
 
 }  // namespace slowsde

@@ -191,14 +191,16 @@ std::vector<Comparison> weak_order(ClaimRun& run) {
 }  // namespace
 
 void add_weak_order_claims(Registry& registry) {
-  registry.add_claim("weak-order",
-                     {.statement = "at fixed ηH, or fixed η²H, each slow theory has weak order 1 in η, where "
-                                   "Õ(η^{1/4}) is proved, and with minibatches the sampling-corrected moment "
-                                   "takes away most of the error",
-                      .source = "Gu et al. 2023, Theorem 3.2 (bound); this project (order)",
-                      .comparisons = 7,
-                      .measure = weak_order,
-                      .config = "weak-order.toml"});
+  registry.add_claim(
+      "weak-order",
+      {.statement = "at fixed ηH, or fixed η²H, the slow SDEs of SGD, Local SGD and heavy ball, "
+                    "the quasi-static process and the finite-step moment have weak order 1 in "
+                    "η, where Õ(η^{1/4}) is proved, and with minibatches the sampling-corrected moment "
+                    "takes away most of the error",
+       .source = "Gu et al. 2023, Theorem 3.2 (bound); this project (order)",
+       .comparisons = 7,
+       .measure = weak_order,
+       .config = "weak-order.toml"});
 }
 
 }  // namespace slowsde

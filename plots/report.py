@@ -120,7 +120,7 @@ class Page:
                      + f'</td><td>{_papers_of(claim["source"])}</td></tr>\n')
             claims += (f'<article class="claim" id="{name}"><div class="bar"><h{heading}>{escape(claim["name"])}</h{heading}>'
                        f'{_verdict(verdict)}</div><p>{escape(_sentence(claim["statement"]))}</p><p class="faint">{_papers_of(claim["source"])}</p>'
-                       f'<p class="faint">alone: <code>{_again(judged, claim)}</code></p>'
+                       f'<p class="faint">{_again(judged, claim)}</p>'
                        + "".join(map(_comparison, comparisons)) + "</article>\n")
         counts = ", ".join(f"{judged[v]} {v}" for v in MARKS)
         return (f'<p>{len(judged["claims"])} claims: {counts}. Suite {escape(judged["suite"])}, seed {judged["seed"]}; distances are '
@@ -194,8 +194,12 @@ def _verdict(verdict):
 
 
 def _again(judged, claim):
-    """The command that measures this claim, with the same verdict: its seeds are its own."""
-    return escape(f'slowsde verify --suite {judged["suite"]} --seed {judged["seed"]} --filter ^{claim["name"]}$')
+    """The commands that measure this claim, with the same numbers as its seeds are its own, and that make its figure."""
+    alone = f'slowsde verify --suite {judged["suite"]} --seed {judged["seed"]} --filter ^{claim["name"]}$'
+    text = f"alone: <code>{escape(alone)}</code>"
+    if claim.get("config"):
+        text += f'; its figure: <code>slowsde run experiments/configs/{escape(claim["config"])}</code>'
+    return text
 
 
 def _sentence(text):

@@ -24,6 +24,9 @@ foreach(seed RANGE 1 20)
   set_tests_properties(verify_seed_${seed} PROPERTIES LABELS seeds PROCESSORS 2 FIXTURES_REQUIRED seeds_folder
                                                       FIXTURES_SETUP seed_results)
 endforeach()
+# The full suite has settings of its own: other networks, smaller learning rates.
+add_test(NAME verify_full COMMAND slowsde_program verify --suite full --quiet --seed 1 --out ${seeds}/full)
+set_tests_properties(verify_full PROPERTIES LABELS seeds PROCESSORS 2 TIMEOUT 7200 FIXTURES_REQUIRED seeds_folder)
 add_test(NAME verify_seeds_slack COMMAND ${SLOWSDE_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/seeds/verdict_slack.py
                                          ${seed_results})
 set_tests_properties(verify_seeds_slack PROPERTIES LABELS seeds FIXTURES_REQUIRED seed_results)

@@ -10,6 +10,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "slowsde/experiments/config.hpp"
 #include "slowsde/experiments/result.hpp"
@@ -367,4 +368,37 @@ TEST_CASE("a name that can not be a C++ struct's is refused") {
     CHECK(is_one_error(o.err));
   }
   CHECK_NOTHROW(slowsde::check_identifier("two_valleys2"));
+}
+
+TEST_CASE(
+    "verify: the same files from any number of threads, others from another seed, nothing overwritten") {
+  Scratch dir;
+  const std::string claim = "verify --quiet --filter '^sparse-weights$' ";
+  const Outcome one = slowsde_program(dir, claim + "--threads 1 --out one");
+  CHECK(one.status == 0);
+  CHECK(one.out.find("1 confirmed, 0 refuted, 0 inconclusive") != std::string::npos);
+  CHECK(slowsde_program(dir, claim + "--threads 2 --out two").status == 0);
+  CHECK(slowsde_program(dir, claim + "--seed 2 --out other").status == 0);
+  const std::string json = read_text(dir / "one/verification.json");
+  CHECK(json == read_text(dir / "two/verification.json"));
+  CHECK(json != read_text(dir / "other/verification.json"));
+  const slowsde::Result first = slowsde::read_result(dir / "one/result.nc"),
+                        second = slowsde::read_result(dir / "two/result.nc"),
+                        third = slowsde::read_result(dir / "other/result.nc");
+  const std::vector<double>&measured = first.variable("measured").data,
+        &seeded = third.variable("measured").data;
+  CHECK(measured == second.variable("measured").data);
+  REQUIRE(measured.size() == seeded.size());
+  for (std::size_t i = 0; i < measured.size(); ++i) CHECK(measured[i] != seeded[i]);
+  const Outcome again = slowsde_program(dir, claim + "--seed 3 --out one");
+  CHECK(again.status == 5);
+  CHECK(is_one_error(again.err));
+  CHECK(read_text(dir / "one/verification.json") == json);
+  CHECK(slowsde_program(dir, claim + "--seed 2 --out one --force").status == 0);
+  CHECK(read_text(dir / "one/verification.json") == read_text(dir / "other/verification.json"));
+  CHECK(slowsde_program(dir, claim + "--json").out == json);
+  const Outcome none = slowsde_program(dir, "verify --filter nothing --out none");
+  CHECK(none.status == 2);
+  CHECK(is_one_error(none.err));
+  CHECK_FALSE(fs::exists(dir / "none"));
 }

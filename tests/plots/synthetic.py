@@ -6,7 +6,7 @@ import netCDF4
 import numpy as np
 
 _TEXT = {"series", "models_series", "observable", "part", "schedule", "rule", "first_rule", "second_rule", "compared",
-         "verdict", "quantity", "theory"}
+         "verdict", "quantity", "theory", "method", "scheme", "noise"}
 
 
 def psi(x):
@@ -391,6 +391,36 @@ def verification(path, verdicts=("confirmed", "confirmed", "refuted", "inconclus
     write(path, {"kind": "verification", "title": "Verification, suite quick"}, arrays)
     (path / "verification.json").write_text(json.dumps(judged), encoding="utf-8")
     return path
+
+
+def mlmc(path, targets=(0.04, 0.02, 0.01), repetitions=16):
+    """Multilevel Monte Carlo of cost ε^-2 and plain of ε^-3, both of root mean square error ε/2 about 0.3."""
+    rng = np.random.default_rng(6)
+    cell = ("method", "target", "repetition")
+    target = np.asarray(targets)
+    error = 0.5 * target[None, :, None] * rng.standard_normal((2, target.size, repetitions))
+    cost = np.stack([target**-2.0, 3 * target**-3.0])[:, :, None] * np.ones(repetitions)
+    level = np.arange(6)
+    arrays = {"method": (("method",), ["multilevel", "plain"]), "target": (("target",), target), "reference": ((), 0.3),
+              "reference_error": ((), 1e-3), "estimate": (cell, 0.3 + error), "cost": (cell, cost),
+              "reached": (cell, np.stack([np.ones_like(error[0]), np.full_like(error[0], np.nan)])),
+              "level_mean": (("level",), 0.3 * 0.5**level), "level_se": (("level",), 1e-3 * 0.5**level),
+              "level_variance": (("level",), 0.2 * 0.25**level), "level_variance_of_fine": (("level",), np.full(6, 0.2))}
+    return write(path, {"kind": "mlmc", "title": "Error against cost"}, arrays)
+
+
+def stepper_orders(path):
+    """Two schemes on two classes of noise; one of the four does not apply."""
+    pairs = [("Euler-Maruyama", "additive", 1, "confirmed"), ("Euler-Maruyama", "general", 0.5, "inconclusive"),
+             ("Milstein", "additive", 1, "confirmed"), ("Milstein", "general", np.nan, "does not apply: needs diagonal noise")]
+    h = 2.0 ** -np.arange(2, 7)
+    arrays = {"scheme": (("pair",), [p[0] for p in pairs]), "noise": (("pair",), [p[1] for p in pairs]),
+              "verdict": (("pair",), [p[3] for p in pairs])}
+    for kind, order in (("weak", 1), ("strong", None)):
+        d = np.array([0.3 * h ** (order or p[2]) + 0 * p[2] for p in pairs])
+        arrays |= {f"{kind}_step": (("pair", "level"), np.where(np.isfinite(d), h, np.nan)),
+                   f"{kind}_difference": (("pair", "level"), d), f"{kind}_se": (("pair", "level"), 0.05 * d)}
+    return write(path, {"kind": "stepper-orders", "title": "Orders"}, arrays)
 
 
 def suite(path, parts):

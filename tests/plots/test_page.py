@@ -13,6 +13,8 @@ sys.path[:0] = [str(HERE), str(HERE.parent.parent / "plots")]
 sys.dont_write_bytecode = True
 
 import browser  # noqa: E402
+import figures  # noqa: E402
+import loader  # noqa: E402
 import report  # noqa: E402
 import synthetic  # noqa: E402
 
@@ -104,6 +106,15 @@ class Page(unittest.TestCase):
             "a": lambda d: synthetic.digits(d, 0.05), "b": lambda d: synthetic.digits(d, 0.0125), "plan": synthetic.plan})
         runs = [synthetic.verification(cls.scratch / "verify"), suite, synthetic.training(cls.scratch / "training")]
         cls.expected = ["verification", "sharpness", "sharpness", "sharpness", "plan", "train"]
+        # and one of every other figure
+        for make in (synthetic.multiplier, synthetic.weak_order, synthetic.lr_limit, synthetic.decaying_lr, synthetic.worker_cloud,
+                     synthetic.qsr_error, lambda d: synthetic.law(d, 500), synthetic.valley, synthetic.h_base, synthetic.mlmc,
+                     synthetic.stepper_orders, synthetic.why, synthetic.sync_rules, synthetic.when, synthetic.workers):
+            path = make(cls.scratch / f"run-{len(runs)}")
+            runs.append(path)
+            cls.expected.append(loader.open_run(path).figure)
+        named_alone = {"spectrum", "sweep"}  # drawn only where they are asked for
+        assert set(cls.expected) | named_alone == set(figures.FIGURES), set(figures.FIGURES) ^ set(cls.expected)
         cls.text = report.Page(runs).html()
         cls.chromium = cls.enterClassContext(browser.Browser())
 

@@ -363,6 +363,23 @@ class Look(Scratch):
                               "no errors against alpha")
         self.assert_not_drawn(self.program(path, "--observable", "x0"), "no observable 'x0', only trace")
 
+    def test_error_against_cost(self):
+        fig, caption = self.draw(synthetic.mlmc(self.scratch / "run"))
+        slopes = [float(s) for s in re.findall(r"error\^\((-?[\d.]+) ±", caption)]
+        self.assertEqual(len(slopes), 2)
+        self.assertLess(abs(slopes[0] + 2), 0.6)
+        self.assertLess(abs(slopes[1] + 3), 0.9)
+        self.assertIn("at 3 of 3 targets, and 48 of 48 estimates", caption)
+        marks = [line for line in fig.axes[0].lines if line.get_marker() == "o"]
+        self.assertEqual(list(marks[0].get_xdata()), [0.04**-2.0, 0.02**-2.0, 0.01**-2.0])
+        self.assert_not_drawn(self.program(synthetic.valley(self.scratch / "valley"), "--figure", "mlmc"), "no multilevel")
+
+    def test_orders_of_steppers(self):
+        fig, caption = self.draw(synthetic.stepper_orders(self.scratch / "run"))
+        self.assertEqual([ax.get_title() for ax in fig.axes[:2]], ["additive", "general"])
+        self.assertIn("2 of 3 pairs of scheme and noise are confirmed, 0 refuted, 1 inconclusive", caption)
+        self.assert_not_drawn(self.program(synthetic.valley(self.scratch / "valley"), "--figure", "stepper-orders"), "no orders")
+
     def test_weak_order_and_decaying_rates(self):
         self.draw(synthetic.weak_order(self.scratch / "run"))
         self.draw(synthetic.decaying_lr(self.scratch / "other"))

@@ -131,7 +131,8 @@ class Report(unittest.TestCase):
         self.assertIn('id="law"', beside)
         # and one that no figure shows, to the command that measures it alone
         self.assertIn('<td><a href="#claim-claim-number-1">its command</a></td>', alone)
-        self.assertIn("<code>slowsde verify --suite quick --seed 1 --filter ^claim-number-1$</code>", alone)
+        self.assertIn("<code>slowsde verify --suite quick --seed 1 --filter ^claim-number-1$</code></p>", alone)
+        self.assertIn("its figure: <code>slowsde run experiments/configs/law.toml</code></p>", alone)
 
     def test_configuration_numbers_provenance_and_warnings_are_in_it(self):
         path = synthetic.valley(self.scratch / "run")
