@@ -260,6 +260,8 @@ SpectrumFile read_spectrum_result(ConfigTable& table, const std::string& file) {
   const Result run = read_result(file);
   if (!run.has("ritz_value") || !run.has("ritz_weight") || !run.has("spectrum_at"))
     throw IoError(file + ": holds no spectra; a training takes them where [measure] has spectrum_at");
+  if (run.variable("ritz_value").dims.size() != 4)  // series, sample, spectrum, node
+    throw IoError(file + ": is a sweep; the spectrum of a single training is needed");
   const std::vector<std::string>& series = run.text_variable("series").data;
   if (series.size() > 1 && !table.has("series"))
     throw table.error("series", fmt::format("is required: {} has {} of them", file, series.size()));

@@ -193,17 +193,22 @@ Result verification_result(const Verification& v) {
   column("margin", "of an equivalence; 0: agreement within the errors",
          [](const auto& c) { return c.comparison.margin; });
   column("z", "|measured - predicted| in standard errors", [](const auto& c) { return c.judgement.z; });
-  TextVariable names{"rival_name", "wrong theory", {"comparison", "rival"}, {}};
-  Variable distances{
-      "rival_z", "1", "distance of the wrong theory in standard errors", {"comparison", "rival"}, {}};
+  const std::vector<std::string> each = {"comparison", "rival"};
+  TextVariable names{"rival_name", "wrong theory", each, {}};
+  Variable predicted{"rival_predicted", "1", "what the wrong theory predicts", each, {}},
+      errors{"rival_predicted_se", "1", "its standard error", each, {}},
+      distances{"rival_z", "1", "distance of the wrong theory in standard errors", each, {}};
   for (const JudgedComparison* c : all)
     for (std::size_t r = 0; r < width; ++r) {
       const bool there = r < c->comparison.rivals.size();
+      const Measured value = there ? c->comparison.rivals[r].predicted : Measured{nan, nan, 0};
       names.data.push_back(there ? c->comparison.rivals[r].name : "");
+      predicted.data.push_back(value.mean);
+      errors.data.push_back(value.se);
       distances.data.push_back(there ? c->judgement.rivals[r] : nan);
     }
   result.add(std::move(names));
-  result.add(std::move(distances));
+  for (Variable* variable : {&predicted, &errors, &distances}) result.add(std::move(*variable));
   result.attributes["title"] = std::string("Verification, suite ") + effort_name(v.effort);
   result.attributes["kind"] = "verification";
   result.attributes["seed"] = std::to_string(v.seed);

@@ -291,6 +291,12 @@ TEST_CASE("a spectrum that a training took: of one run, at one time, all seeds t
   CHECK(refusal(config + "series = \"c\"\n").find("'c' is none of") != std::string::npos);
   CHECK(refusal(config + "series = \"b\"\nat = 0.3\n").find("0.3 is none of the spectrum_at") !=
         std::string::npos);
+  Result sweep = run;
+  sweep.dims["point"] = 1;
+  for (Variable& v : sweep.variables) v.dims.insert(v.dims.begin(), "point");
+  std::filesystem::remove(file);
+  write_netcdf(sweep, file);
+  CHECK(refusal(config + "series = \"b\"\n").find("is a sweep") != std::string::npos);
   Result none;
   none.dims = {{"series", 1}};
   none.add(TextVariable{"series", "", {"series"}, {"a"}});

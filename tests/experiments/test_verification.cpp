@@ -85,5 +85,8 @@ TEST_CASE("table, JSON and NetCDF say the same") {
   CHECK(result.variable("measured").data == std::vector<double>{1.01, 1.2});
   CHECK(test::near(result.variable("z").data[1], 20, 1e-9));
   CHECK(test::near(result.variable("rival_z").data[0], 99, 1e-9));
+  CHECK(result.variable("rival_predicted").data[0] ==
+        v.claims[0].comparisons[0].comparison.rivals[0].predicted.mean);
+  CHECK(result.variable("rival_predicted_se").data[0] == 0);
   CHECK(result.text_variable("verdict").data == std::vector<std::string>{"confirmed", "refuted"});
 }
