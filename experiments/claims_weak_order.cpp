@@ -1,7 +1,8 @@
 // Claims about how fast the slow theories become exact as η → 0 at fixed ηH, each from two learning rates:
-// one between them would not change a slope of least squares. Noise that would hide an error of order η goes
-// in two ways: on the flat valley most of the iterates' scatter is that of the sum of their noise, whose mean
-// is known to be 0, and what that leaves is much the same at both learning rates, which run on one noise.
+// one half way between them in ln η would not change a slope of least squares. Noise that would hide an error
+// of order η goes in two ways: on the flat valley most of the iterates' scatter is that of the sum of their
+// noise, whose mean is known to be 0, and what that leaves is much the same at both learning rates, which run
+// on one noise.
 #include <cmath>
 #include <functional>
 #include <string>

@@ -240,6 +240,8 @@ class ReplicaRun {
     if (top.converged) {
       values.predicted_along_top = predicted_variance_along(top.vector, top.value, response, noise);
       values.top = top.vector;
+    } else {
+      out_.lanczos_converged = false;
     }
     return values;
   }

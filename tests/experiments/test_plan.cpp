@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <iterator>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -329,8 +331,9 @@ TEST_CASE("H(t), the learning rate and the multiplier stand in the summary and i
                       of(plan, "late", "regularization"), 1e-12));
   const std::size_t begin = plan.summary.find("\nlate"), row = plan.summary.find("\nlate", begin + 1);
   REQUIRE(row != std::string::npos);
-  const std::string cells = plan.summary.substr(row, plan.summary.find('\n', row + 1) - row);
-  CHECK(cells.find(" 1 ") < cells.find(" 20 "));
+  std::istringstream cells(plan.summary.substr(row + 5, plan.summary.find('\n', row + 1) - row - 5));
+  const std::vector<int> H{std::istream_iterator<int>(cells), {}};
+  CHECK(H == std::vector<int>{1, 1, 20, 20, 20, 20});
 }
 
 TEST_CASE("a wrong plan is refused with the place and the cause") {
