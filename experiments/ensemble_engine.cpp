@@ -473,7 +473,7 @@ EnsembleSeries run_model(const EnsemblePlan& plan, const ModelConfig& model, con
         reduced = kernels.reduce(*run.conventional, trajectories, *reduction, progress);
       } else {
         const PointReport at = plan.problem->report(run.slow->start);
-        if (runs_in_lanes(*run.slow)) check_moment(*run.slow, at.lambda_max);
+        if (runs_in_lanes(*run.slow, true)) check_moment(*run.slow, at.lambda_max);
         reduced = kernels.reduce(*run.slow, at.rank, trajectories, *reduction, progress);
       }
       if (reduced) {

@@ -120,7 +120,9 @@ class SmallProblem final : public ProblemBase<P> {
   }
 
   int slow_width(const SlowRun& run) const override {
-    return LaneManifoldProblem<P> && !deterministic(run) && runs_in_lanes(run) ? native_width<double> : 1;
+    return LaneManifoldProblem<P> && !deterministic(run) && runs_in_lanes(run, LaneClosedPhi<P>)
+               ? native_width<double>
+               : 1;
   }
 
   DistanceToManifold slow_trajectories(const SlowRun& run, std::uint64_t first,

@@ -50,7 +50,7 @@ struct SlowTrajectory {
 template <class P, class Use>
 bool with_slow_trajectory(const SlowRun& run, Use use) {
   if constexpr (SlowLaneProblem<P>) {
-    if (!runs_in_lanes(run) || run.refinement != 1 || run.noise_workers != 1) return false;
+    if (!runs_in_lanes(run, LaneClosedPhi<P>) || run.refinement != 1 || run.noise_workers != 1) return false;
     if (run.scheme == SlowScheme::platen_weak_2)
       use(std::type_identity<SlowTrajectory<P, PlatenWeak2>>{});
     else

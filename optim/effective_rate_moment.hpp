@@ -1,7 +1,7 @@
 // Heavy ball as plain SGD with the effective learning rate.
 #pragma once
 
-#include "slowsde/sde/second_moment.hpp"
+#include "slowsde/sde/moment_formula.hpp"
 
 namespace slowsde {
 
@@ -13,10 +13,17 @@ class EffectiveRateMoment final : public SecondMoment {
  public:
   std::string_view name() const override { return "effective-rate"; }
   double coefficient(double lambda_i, double lambda_j, const Round& round) const override {
-    Round effective = round;
-    effective.eta = round.eta / (1 - round.momentum);
-    effective.momentum = 0;
-    return moment_.coefficient(lambda_i, lambda_j, effective);
+    return moment_.coefficient(lambda_i, lambda_j, at_effective_rate(round));
+  }
+  MomentFormula formula() const override {
+    switch (moment_.formula()) {
+      case MomentFormula::sgd:  // which does not ask for the rate
+        return MomentFormula::sgd;
+      case MomentFormula::psi:
+        return MomentFormula::psi_of_effective_rate;
+      default:
+        return MomentFormula::other;
+    }
   }
   double slow_time_per_step(const Round& round) const override {
     return 1 / ((1 - round.momentum) * (1 - round.momentum));

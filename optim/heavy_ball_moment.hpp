@@ -25,14 +25,11 @@ class HeavyBallMoment final : public SecondMoment {
   double slow_time_per_step(const Round& round) const override;
   /// Reset buffers: mean_h w_h². Otherwise 1.
   double diffusion_weight(const Round& round) const override;
+  MomentFormula formula() const override;
   BufferPolicy buffers() const { return buffers_; }
 
  private:
   BufferPolicy buffers_;
 };
-
-/// SGD with heavy ball (K = 1, or H = 1 unless buffers are reset) in closed form:
-///   1/c_ij = λ_i + λ_j − ηλ_iλ_j/(1+β) + ηβ(λ_i−λ_j)²/((1−β)²(1+β)).
-double heavy_ball_sgd_coefficient(double lambda_i, double lambda_j, double eta, double beta);
 
 }  // namespace slowsde

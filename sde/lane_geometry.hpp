@@ -23,6 +23,12 @@ concept LaneManifoldProblem = Problem<P> && static_dimension<P>()
 >= 1 && static_dimension<P>() <= 8 &&
     (GeneralLoss<P> || requires { typename std::integral_constant<int, P::outputs_count>; });
 
+/// A closed Φ that is a function of packs, too.
+template <class P>
+concept LaneClosedPhi = HasClosedPhi<P> && requires(const P& p, const Pack<double>* x, Pack<double>* out) {
+  p.phi(x, out);
+};
+
 /// Most sweeps of Jacobi rotations. Sweeps end when what is left beside the diagonal is negligible in every
 /// lane; in two dimensions that is after the first rotation. Cyclic Jacobi converges quadratically, whatever
 /// the eigenvalues (Golub & Van Loan, "Matrix Computations", §8.5); those matrices that its test draws, with

@@ -179,7 +179,8 @@ class LaneSlowSde {
       for (int i = 0; i < D; ++i)
         for (int j = 0; j < D; ++j) Sigma[i][j] = i < m && j < m ? Sigma[i][j] : T(0.0);
       third_in_eigenbasis(p, Sigma, contraction);
-      for (int i = 0; i < D; ++i) c[i] = i < m ? c[i] : T(-0.5 / B) * contraction[i] / p.lambda[i];
+      const T factor(-0.5 / B * moment_diffusion_weight(formula_, round));
+      for (int i = 0; i < D; ++i) c[i] = i < m ? c[i] : factor * contraction[i] / p.lambda[i];
     }
     p.from_eigenbasis(c, out);
   }
@@ -187,7 +188,9 @@ class LaneSlowSde {
   template <class T>
   SLOWSDE_HD void diffusion_at(const LaneFrame<T, D>& p, const T* x, const Round& round, T* S) const {
     if constexpr (noise != NoiseClass::none) {
-      const T scale(variant_ == SlowSdeVariant::drift_only ? 0.0 : std::sqrt(1.0 / round.global_batch()));
+      const double weight =
+          variant_ == SlowSdeVariant::drift_only ? 0.0 : moment_diffusion_weight(formula_, round);
+      const T scale(std::sqrt(weight / round.global_batch()));
       T c[D][M];
       noise_factor(p, x, c);
       for (int j = 0; j < M; ++j)
@@ -214,8 +217,23 @@ struct LaneRetractionReport {
   T unconverged = T(0.0);  ///< steps of which that point was not found
 };
 
-/// retract_to_manifold in lanes, with Retraction::newton or none: x, (d), goes back to Γ, with `none` its
-/// distance is reported and x stays. A lane that is not finite stays as it is.
+/// Φ(from) in closed form, as GradientFlow's.
+template <class P, class T>
+SLOWSDE_HD LaneFoot<T> closed_phi_in_lanes(const LaneGeometry<P>& geometry, const T* from, T* to) {
+  using std::sqrt;
+  constexpr int D = LaneGeometry<P>::D;
+  geometry.problem().phi(from, to);
+  T moved(0.0), finite(0.0);
+  for (int j = 0; j < D; ++j) {
+    const T move = to[j] - from[j];
+    moved = moved + move * move;
+    finite = finite + (to[j] - to[j]);  // 0, or not a number
+  }
+  return {.residual = finite, .distance = sqrt(moved), .bound = T(0.0)};
+}
+
+/// retract_to_manifold in lanes: x, (d), goes back to Γ, with Retraction::none its distance is reported and x
+/// stays; Retraction::phi needs LaneClosedPhi. A lane that is not finite stays as it is.
 template <class P, class T>
 SLOWSDE_HD void retract_lanes(const LaneGeometry<P>& geometry, Retraction kind, double residual, T* x,
                               LaneRetractionReport<T>& report) {
@@ -228,7 +246,11 @@ SLOWSDE_HD void retract_lanes(const LaneGeometry<P>& geometry, Retraction kind, 
     foot[j] = x[j];
     finite = finite & (abs(x[j]) <= T(std::numeric_limits<double>::max()));
   }
-  const LaneFoot<T> end = geometry.project(static_cast<T*>(foot), residual);
+  const LaneFoot<T> end = [&] {
+    if constexpr (LaneClosedPhi<P>)
+      if (kind == Retraction::phi) return closed_phi_in_lanes(geometry, x, static_cast<T*>(foot));
+    return geometry.project(static_cast<T*>(foot), residual);
+  }();
   report.worst = select(finite & (report.worst < end.distance), end.distance, report.worst);
   report.unconverged = report.unconverged + select(finite & !(end.residual <= end.bound), one, zero);
   if (kind == Retraction::none) return;

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "slowsde/problems/pack.hpp"
+#include "slowsde/sde/heavy_ball_formula.hpp"
 #include "slowsde/sde/psi.hpp"
 #include "slowsde/sde/second_moment.hpp"
 
@@ -42,6 +43,23 @@ SLOWSDE_HD T finite_step_coefficient(const T& lambda_i, const T& lambda_j, const
   return select((a < two) & (b < two), value, T(std::numeric_limits<double>::quiet_NaN()));
 }
 
+/// Round with the learning rate η/(1−β) and no momentum.
+SLOWSDE_HD inline Round at_effective_rate(Round round) {
+  round.eta /= 1 - round.momentum;
+  round.momentum = 0;
+  return round;
+}
+
+/// What multiplies Σ_∥ in the SDE's noise (SecondMoment::diffusion_weight).
+SLOWSDE_HD inline double moment_diffusion_weight(MomentFormula formula, const Round& round) {
+  if (formula != MomentFormula::heavy_ball_reset) return 1;
+  // mean over m = 1..H of (1 − β^m)²; the mean of β^m is β(1 − ψ_H(β))
+  const double beta = round.momentum;
+  const double mean = beta * (1 - psi_finite(beta, round.local_steps));
+  const double mean_of_squares = beta * beta * (1 - psi_finite(beta * beta, round.local_steps));
+  return 1 - 2 * mean + mean_of_squares;
+}
+
 /// c_ij of a formula; NaN for `other`.
 template <class T>
 SLOWSDE_HD T moment_coefficient(MomentFormula formula, const T& lambda_i, const T& lambda_j,
@@ -51,6 +69,12 @@ SLOWSDE_HD T moment_coefficient(MomentFormula formula, const T& lambda_i, const 
       return sgd_coefficient(lambda_i, lambda_j);
     case MomentFormula::psi:
       return psi_coefficient(lambda_i, lambda_j, round);
+    case MomentFormula::psi_of_effective_rate:
+      return psi_coefficient(lambda_i, lambda_j, at_effective_rate(round));
+    case MomentFormula::heavy_ball_averaged:
+    case MomentFormula::heavy_ball_kept:
+    case MomentFormula::heavy_ball_reset:
+      return heavy_ball_coefficient(formula, lambda_i, lambda_j, round);
     case MomentFormula::qsr:
       return qsr_coefficient(lambda_i, lambda_j, round);
     case MomentFormula::finite_step:

@@ -28,7 +28,17 @@ struct Round {
 };
 
 /// Which of the formulas of moment_formula.hpp the coefficient of a model is.
-enum class MomentFormula { sgd, psi, qsr, finite_step, other };
+enum class MomentFormula {
+  sgd,
+  psi,
+  psi_of_effective_rate,  ///< psi at η/(1−β)
+  qsr,
+  finite_step,
+  heavy_ball_averaged,  ///< heavy ball with buffers that are averaged at a synchronization
+  heavy_ball_kept,
+  heavy_ball_reset,
+  other
+};
 
 /// A model of Ā: the mean over a round of a worker's stationary second moment of displacement, divided by η,
 /// without its tangent–tangent block. In the eigenbasis (λ_i, v_i) of 𝓗 = ∇²L on Γ,
@@ -55,7 +65,7 @@ class SecondMoment {
   virtual double diffusion_weight(const Round&) const { return 1; }
 
   /// The formula of the model, for those who apply it elsewhere, lane by lane or on a GPU. A model that names
-  /// one has its coefficient, no sampling_weight and a diffusion_weight of 1.
+  /// one has its coefficient and diffusion_weight, and no sampling_weight.
   virtual MomentFormula formula() const { return MomentFormula::other; }
 };
 

@@ -91,10 +91,10 @@ inline std::vector<OutputInterval> slow_steps(const SlowRun& run) {
 }
 
 /// Whether the trajectories of a run can be integrated side by side, by lane_slow_sde.hpp: the second moment
-/// is a formula and a step ends where Newton's iteration or nothing puts it.
-inline bool runs_in_lanes(const SlowRun& run) {
+/// is a formula and a step ends where Newton's iteration, nothing or a closed Φ (LaneClosedPhi) puts it.
+inline bool runs_in_lanes(const SlowRun& run, bool closed_phi) {
   return run.theory == SlowTheory::slow_sde && run.geometry != GeometryRoute::gram &&
-         run.moment->formula() != MomentFormula::other && run.retraction != Retraction::phi;
+         run.moment->formula() != MomentFormula::other && (closed_phi || run.retraction != Retraction::phi);
 }
 
 /// Throws what the second moment throws where it does not exist at the start, a point of Γ with this

@@ -9,6 +9,7 @@
 
 #include "slowsde/gpu/ensemble_kernels.hpp"
 #include "slowsde/optim/finite_step_moment.hpp"
+#include "slowsde/optim/heavy_ball_moment.hpp"
 #include "slowsde/optim/psi_moment.hpp"
 #include "slowsde/problems/circle.hpp"
 #include "slowsde/problems/curved_valley.hpp"
@@ -63,14 +64,18 @@ void check_parity(const P& problem, const SlowRun& run, std::size_t trajectories
 }  // namespace
 
 TEST_CASE("device and host take the same slow trajectories, with every scheme and retraction") {
-  const auto finite = std::make_shared<slowsde::FiniteStepMoment>();
+  const std::shared_ptr<const slowsde::SecondMoment> finite = std::make_shared<slowsde::FiniteStepMoment>(),
+                                                     heavy_ball = std::make_shared<slowsde::HeavyBallMoment>(
+                                                         slowsde::BufferPolicy::reset);
   const auto psi = std::make_shared<slowsde::PsiMoment>();
   for (const SlowScheme scheme : {SlowScheme::euler_maruyama, SlowScheme::platen_weak_2})
-    for (const Retraction retraction : {Retraction::newton, Retraction::none})
+    for (const Retraction retraction : {Retraction::newton, Retraction::none, Retraction::phi})
       for (const std::size_t trajectories : {1u, 127u, 300u}) {
         CAPTURE(trajectories);
-        check_parity(slowsde::CurvedValley<>{}, slow_run_of(finite, {0.5, 0.125}, scheme, retraction),
-                     trajectories);
+        if (retraction != Retraction::phi)
+          for (const auto& moment : {finite, heavy_ball})
+            check_parity(slowsde::CurvedValley<>{}, slow_run_of(moment, {0.5, 0.125}, scheme, retraction),
+                         trajectories);
         check_parity(slowsde::Circle{}, slow_run_of(psi, {0.6, 0.8}, scheme, retraction), trajectories);
         check_parity(slowsde::Sphere<3>{0.8}, slow_run_of(psi, {0, 0.6, 0.8}, scheme, retraction),
                      trajectories);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "slowsde/optim/finite_step_moment.hpp"
+#include "slowsde/optim/heavy_ball_moment.hpp"
 #include "slowsde/optim/psi_moment.hpp"
 #include "slowsde/optim/sampling_moment.hpp"
 #include "slowsde/problems/circle.hpp"
@@ -70,7 +71,8 @@ Ended of_threads(const P& problem, const SlowRun& run, std::uint64_t shift = 0) 
 template <class P>
 void check(const P& problem, const std::shared_ptr<const SecondMoment>& moment,
            const std::vector<double>& start) {
-  for (const Retraction retraction : {Retraction::newton, Retraction::none}) {
+  for (const Retraction retraction : {Retraction::newton, Retraction::none, Retraction::phi}) {
+    if (retraction == Retraction::phi && !LaneClosedPhi<P>) continue;
     const SlowRun euler = slow_run_of(moment, start, SlowScheme::euler_maruyama, retraction),
                   platen = slow_run_of(moment, start, SlowScheme::platen_weak_2, retraction);
     const Ended a = of_packs(problem, EulerMaruyama{}, euler), b = of_threads(problem, euler);
@@ -92,6 +94,7 @@ TEST_CASE("a thread's slow trajectory has the bits of a pack's lane") {
   check(CurvedValley<>{}, std::make_shared<FiniteStepMoment>(), {0.5, 0.125});
   check(Circle{}, std::make_shared<PsiMoment>(), {0.6, 0.8});
   check(Sphere<3>{0.8}, std::make_shared<PsiMoment>(), {0, 0.6, 0.8});
+  check(CurvedValley<>{}, std::make_shared<HeavyBallMoment>(BufferPolicy::reset), {0.5, 0.125});
 }
 
 TEST_CASE("a trajectory that leaves is not a number, and says nothing of its distance") {
@@ -118,6 +121,7 @@ TEST_CASE("what no thread can hold stays on the CPU") {
   CHECK(!held(Circle{}, run));
   run.refinement = 1;
   run.retraction = Retraction::phi;
-  CHECK(!held(Circle{}, run));
+  CHECK(held(Circle{}, run));
+  CHECK(!held(CurvedValley<>{}, run));  // without a closed form of it
   CHECK(!held(Circle{}, slow_run_of(std::make_shared<SamplingMoment>(), {1, 0}, SlowScheme::euler_maruyama)));
 }

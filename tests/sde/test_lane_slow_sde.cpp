@@ -12,6 +12,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "slowsde/optim/effective_rate_moment.hpp"
 #include "slowsde/optim/finite_step_moment.hpp"
 #include "slowsde/optim/heavy_ball_moment.hpp"
 #include "slowsde/optim/psi_moment.hpp"
@@ -35,12 +36,19 @@ using V = SlowSdeVariant;
 constexpr V variants[] = {V::full, V::no_ito, V::no_cross, V::cross_once, V::drift_only, V::diffusion_only};
 
 Clock decaying() {
-  return [](double t) { return Round{t < 0.5 ? 0.05 : 0.02, 20, 4, 2}; };
+  return [](double t) { return Round{t < 0.5 ? 0.05 : 0.02, 20, 4, 2, 0.6}; };
 }
 
 std::vector<std::shared_ptr<const SecondMoment>> models() {
-  return {std::make_shared<SgdMoment>(), std::make_shared<PsiMoment>(), std::make_shared<QsrMoment>(),
-          std::make_shared<FiniteStepMoment>()};
+  return {std::make_shared<SgdMoment>(),
+          std::make_shared<PsiMoment>(),
+          std::make_shared<QsrMoment>(),
+          std::make_shared<FiniteStepMoment>(),
+          std::make_shared<EffectiveRateMoment<SgdMoment>>(),
+          std::make_shared<EffectiveRateMoment<PsiMoment>>(),
+          std::make_shared<HeavyBallMoment>(BufferPolicy::averaged),
+          std::make_shared<HeavyBallMoment>(BufferPolicy::kept),
+          std::make_shared<HeavyBallMoment>(BufferPolicy::reset)};
 }
 
 /// A vector's error relative to the expected vector; infinite where it is not a number.
@@ -175,6 +183,14 @@ std::vector<double> side_by_side(Scheme scheme, const Both<P>& both, const SlowR
   return states;
 }
 
+/// λ_max at x.
+template <class P>
+double geometry_curvature(const LaneGeometry<P>& geometry, const double* x) {
+  LanePoint<double, P::dim> p;
+  geometry.at(x, p);
+  return p.lambda[P::dim - 1];
+}
+
 SlowRun run_of(std::vector<double> start, Retraction retraction) {
   SlowRun run;
   run.round = decaying();
@@ -214,6 +230,14 @@ TEST_CASE("a lane's trajectory is the one that SlowSde gives, to rounding, and n
   };
   const Both<CurvedValley<>> valley{CurvedValley<>{}, 1, 0, std::make_shared<FiniteStepMoment>()};
   const Both<Sphere<3>> sphere{Sphere<3>{0.8}, 1, 0, std::make_shared<PsiMoment>()};
+  const Both<Circle> circle{Circle{}, 1, 0, std::make_shared<HeavyBallMoment>(BufferPolicy::reset)};
+  const SlowRun by_phi = run_of({0.6, 0.8}, Retraction::phi);
+  const auto on_circle = side_by_side(EulerMaruyama{}, circle, by_phi, count);
+  CHECK(far(on_circle, one_by_one(EulerMaruyama{}, circle, by_phi, count)) <= 1e-12);
+  const Both<Circle> averaged{Circle{}, 1, 0, std::make_shared<HeavyBallMoment>()};
+  CHECK(far(side_by_side(EulerMaruyama{}, averaged, by_phi, count), on_circle) > 1e-3);
+  CHECK(far(side_by_side(EulerMaruyama{}, circle, run_of({0.6, 0.8}, Retraction::none), count), on_circle) >
+        1e-4);
   for (const Retraction retraction : {Retraction::newton, Retraction::none}) {
     SlowRun run = run_of({0.5, 0.125}, retraction);
     const auto expected = one_by_one(EulerMaruyama{}, valley, run, count);
@@ -247,12 +271,16 @@ TEST_CASE("the rounds of a run as a table are the rounds it asks for") {
 
 TEST_CASE("what lanes cannot say is refused, and what does not exist is not a number") {
   CHECK(SamplingMoment().formula() == MomentFormula::other);
-  CHECK(HeavyBallMoment().formula() == MomentFormula::other);
+  CHECK(EffectiveRateMoment<QsrMoment>().formula() == MomentFormula::other);
   SlowRun run = run_of({0.5, 0.125}, Retraction::newton);
   run.moment = std::make_shared<PsiMoment>();
-  CHECK(runs_in_lanes(run));
+  CHECK(runs_in_lanes(run, false));
+  run.retraction = Retraction::phi;
+  CHECK(runs_in_lanes(run, true));
+  CHECK(!runs_in_lanes(run, false));
+  run.retraction = Retraction::newton;
   run.moment = std::make_shared<SamplingMoment>();
-  CHECK(!runs_in_lanes(run));
+  CHECK(!runs_in_lanes(run, true));
   const LaneGeometry<CurvedValley<>> geometry(CurvedValley<>{}, 1);
   using Equation = LaneSlowSde<CurvedValley<>, Clock>;
   CHECK_THROWS_AS(Equation(geometry, 0, MomentFormula::other, decaying()), std::invalid_argument);
@@ -265,6 +293,27 @@ TEST_CASE("what lanes cannot say is refused, and what does not exist is not a nu
   CHECK(std::isnan(out[0]));
   Equation(geometry, 0, MomentFormula::psi, large).drift(x, 0, out);
   CHECK(std::isfinite(out[0]));
+  // Heavy ball is stable further out, until eta*lambda reaches 2(1+beta); reset buffers are not.
+  const double curvature = geometry_curvature(geometry, x);
+  const auto drift_at = [&](MomentFormula formula, double eta_lambda) {
+    const Clock clock = [=](double) { return Round{eta_lambda / curvature, 20, 4, 2, 0.6}; };
+    Equation(geometry, 0, formula, clock).drift(x, 0, out);
+    return out[0];
+  };
+  CHECK(std::isfinite(drift_at(MomentFormula::heavy_ball_averaged, 3.1)));
+  CHECK(std::isnan(drift_at(MomentFormula::heavy_ball_averaged, 3.3)));
+  for (const BufferPolicy buffers : {BufferPolicy::averaged, BufferPolicy::kept, BufferPolicy::reset})
+    for (const double eta_lambda : {0.1, 1.0, 2.5, 3.1, 3.3}) {
+      const HeavyBallMoment moment(buffers);
+      bool exists = true;
+      try {
+        moment.coefficient(curvature, curvature, {eta_lambda / curvature, 20, 4, 2, 0.6});
+      } catch (const std::domain_error&) {
+        exists = false;
+      }
+      CAPTURE(eta_lambda);
+      CHECK(std::isfinite(drift_at(moment.formula(), eta_lambda)) == exists);
+    }
 
   double lost[2] = {std::nan(""), 0}, off[2] = {1.1, 0};
   LaneRetractionReport<double> report;

@@ -19,7 +19,7 @@ inline SlowRun slow_run_of(std::shared_ptr<const SecondMoment> moment, std::vect
                            SlowScheme scheme, Retraction retraction = Retraction::newton) {
   SlowRun run;
   run.moment = std::move(moment);
-  run.round = [](double t) { return Round{0.05 / (1 + std::floor(5 * t)), 20, 4, 2}; };
+  run.round = [](double t) { return Round{0.05 / (1 + std::floor(5 * t)), 20, 4, 2, 0.6}; };
   run.noise.kind = NoiseKind::gaussian;
   run.noise.label_sigma = 0;
   run.seed = 4242;
