@@ -4,11 +4,13 @@
 
 #include <doctest/doctest.h>
 
+#include <utility>
 #include <vector>
 
 #include "slowsde/problems/circle.hpp"
 #include "slowsde/problems/two_valleys.hpp"
 #include "slowsde/problems/valley.hpp"
+#include "tests/support/conventional_threads.hpp"
 #include "tests/support/device_ensembles.hpp"
 
 using namespace slowsde;
@@ -19,16 +21,12 @@ namespace {
 constexpr std::size_t trajectories = 11;
 
 ConventionalRun run_of(NoiseKind kind, bool local, std::vector<double> start) {
-  ConventionalRun run;
-  run.noise.kind = kind;
-  run.noise.label_sigma = 0.8;
-  run.round = {.eta = 0.05, .local_steps = 12, .workers = 5, .local_batch = 2};
-  run.local = local;
-  run.seed = 4242;
-  run.start = std::move(start);
-  run.times = {0, 0.06, 0.06, 0.13};
-  run.dt = 0.11;
-  return run;
+  return test::conventional_run_of(kind, local, std::move(start));
+}
+
+template <class P>
+std::vector<double> of_threads(const P& problem, const ConventionalRun& run, std::uint64_t shift = 0) {
+  return test::conventional_threads(problem, run, trajectories, shift);
 }
 
 /// (points × trajectories × d) by LocalRounds on packs.
@@ -55,33 +53,6 @@ std::vector<double> of_packs(const P& problem, Noise noise, const ConventionalRu
           states[(p * trajectories + first + l) * d + j] = x[j][static_cast<int>(l)];
     }
   }
-  return states;
-}
-
-/// The same by the kernels' functions; `shift` is another trajectory's noise.
-template <class P>
-std::vector<double> of_threads(const P& problem, const ConventionalRun& run, std::uint64_t shift = 0) {
-  constexpr std::size_t d = P::dim;
-  const ConventionalSteps steps = conventional_steps(run);
-  const RoundTable table = round_table(steps);
-  std::vector<double> states;
-  const bool ran =
-      with_conventional_worker(problem, run, [&]<class Worker>(std::type_identity<Worker>, auto noise) {
-        const typename Worker::Setup setup(problem, noise, run, steps);
-        std::vector<double> x(d * trajectories);
-        for (std::size_t j = 0; j < d; ++j)
-          for (std::size_t r = 0; r < trajectories; ++r) x[j * trajectories + r] = run.start[j];
-        std::int64_t done = 0;
-        for (const std::size_t rounds : table.rounds_at) {
-          const auto until = static_cast<std::int64_t>(rounds);
-          run_rounds_on_host<Worker>(setup, table.view(), done, until, shift, trajectories, x.data(),
-                                     nullptr);
-          done = until;
-          for (std::size_t r = 0; r < trajectories; ++r)
-            for (std::size_t j = 0; j < d; ++j) states.push_back(x[j * trajectories + r]);
-        }
-      });
-  REQUIRE(ran);
   return states;
 }
 
