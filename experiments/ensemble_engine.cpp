@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "slowsde/experiments/algorithm_config.hpp"
+#include "slowsde/experiments/device_segment.hpp"
 #include "slowsde/experiments/ensemble_models.hpp"
 #include "slowsde/experiments/errors.hpp"
 #include "slowsde/experiments/json.hpp"
@@ -46,6 +47,15 @@ EnsembleRun read_run(ConfigTable& config, const ExperimentProblem& problem,
   run.observables = table.list<std::string>("observables", default_observables);
   table.check("observables", !run.observables.empty(), "must name at least one observable");
   table.checked("observables", [&] { problem.check_observables(run.observables); });
+  run.quantiles = table.list<double>("quantiles", {});
+  table.check(
+      "quantiles",
+      std::all_of(run.quantiles.begin(), run.quantiles.end(), [](double p) { return p > 0 && p < 1; }),
+      "must be > 0 and < 1");
+  table.check("quantiles",
+              std::adjacent_find(run.quantiles.begin(), run.quantiles.end(), std::greater_equal<>()) ==
+                  run.quantiles.end(),
+              "must increase");
   return run;
 }
 
@@ -151,6 +161,7 @@ struct Slot {
   std::vector<double> distance;         ///< (points)
   std::vector<std::uint64_t> diverged;  ///< (points)
   std::vector<double> samples;          ///< (observables × those of its replicas that are kept)
+  std::vector<double> values;  ///< (points × observables × its replicas) where quantiles are asked for
   std::uint64_t unconverged = 0;
   double path_distance = 0;
 
@@ -160,6 +171,7 @@ struct Slot {
     put(out, distance);
     put(out, diverged);
     put(out, samples);
+    put(out, values);
     put(out, std::vector<std::uint64_t>{unconverged});
     put(out, std::vector<double>{path_distance});
     return out;
@@ -172,6 +184,7 @@ struct Slot {
     take(bytes, slot.distance);
     take(bytes, slot.diverged);
     take(bytes, slot.samples);
+    take(bytes, slot.values);
     take(bytes, count);
     take(bytes, path);
     slot.unconverged = count.at(0);
@@ -180,11 +193,22 @@ struct Slot {
   }
 };
 
+/// Φ of the `count` states that a batch has recorded at a point, in place, and how each of them ended.
+using Project = std::function<void(std::size_t batch, std::size_t point, int count, double* states,
+                                   DistanceToManifold* to)>;
+
+/// By the problem, where it is asked for.
+Project on_cpu(const EnsemblePlan& plan, bool project) {
+  if (!project) return {};
+  return [&problem = *plan.problem](std::size_t, std::size_t, int count, double* states,
+                                    DistanceToManifold* to) { problem.project(states, count, to); };
+}
+
 /// Runs `batches` independent pieces, each of which records `width` replicas at every point, and reduces them
 /// in order. simulate(batch, record) must depend on nothing but the batch.
 template <class Simulate>
 void reduce(EnsembleSeries& series, const EnsemblePlan& plan, RunContext& context, int threads,
-            std::size_t batches, int width, int replicas, double work_per_batch, bool project,
+            std::size_t batches, int width, int replicas, double work_per_batch, const Project& project,
             Simulate simulate, const Segments& segments = {}) {
   const std::size_t P = series.points.size(), M = plan.run.observables.size();
   const int kept = series.deterministic ? 0 : plan.run.samples;
@@ -206,6 +230,8 @@ void reduce(EnsembleSeries& series, const EnsemblePlan& plan, RunContext& contex
     const int first = static_cast<int>(batch) * width;
     const std::size_t own_kept = kept_of(batch);
     slot.samples.assign(M * own_kept, nan);
+    const auto own = static_cast<std::size_t>(std::min(width, replicas - first));
+    if (!plan.run.quantiles.empty()) slot.values.assign(P * M * own, nan);
     std::vector<double> values(M), states;
     std::vector<DistanceToManifold> to;
     std::vector<char> gone(static_cast<std::size_t>(width), 0);  // diverged once is diverged
@@ -221,7 +247,7 @@ void reduce(EnsembleSeries& series, const EnsemblePlan& plan, RunContext& contex
         if (has_diverged(state, d, bound)) flag = 1;
         if (flag != 0) std::fill(state, state + d, nan);
       }
-      if (project) plan.problem->project(states.data(), count, to.data());
+      if (project) project(batch, p, count, states.data(), to.data());
       for (int r = 0; r < count; ++r) {
         const double* state = states.data() + static_cast<std::size_t>(r) * d;
         if (has_diverged(state, d, bound)) {
@@ -230,11 +256,12 @@ void reduce(EnsembleSeries& series, const EnsemblePlan& plan, RunContext& contex
           continue;
         }
         const DistanceToManifold& reached = to[static_cast<std::size_t>(r)];
-        slot.distance[p] = std::max(slot.distance[p], reached.distance);
+        slot.distance[p] = larger_or_nan(slot.distance[p], reached.distance);
         if (!reached.converged) ++slot.unconverged;
         plan.problem->observe(state, plan.run.observables, values.data());
         for (std::size_t m = 0; m < M; ++m) {
           slot.cells[p * M + m].add(values[m]);
+          if (!slot.values.empty()) slot.values[(p * M + m) * own + static_cast<std::size_t>(r)] = values[m];
           if (p + 1 == P && static_cast<std::size_t>(r) < own_kept)
             slot.samples[m * own_kept + static_cast<std::size_t>(r)] = values[m];
         }
@@ -275,9 +302,17 @@ void reduce(EnsembleSeries& series, const EnsemblePlan& plan, RunContext& contex
     for (std::size_t m = 0; m < M; ++m) {
       for (std::size_t b = 0; b < batches; ++b) column[b] = slots[b].cells[p * M + m];
       series.cells[p * M + m] = merge_in_order(column);
+      std::vector<double> values;
+      for (const Slot& slot : slots) {
+        const std::size_t own = slot.values.size() / (P * M);
+        const auto begin = slot.values.begin() + static_cast<std::ptrdiff_t>((p * M + m) * own);
+        values.insert(values.end(), begin, begin + static_cast<std::ptrdiff_t>(own));
+      }
+      const auto estimates = quantile_estimates(std::move(values), plan.run.quantiles);
+      series.quantiles.insert(series.quantiles.end(), estimates.begin(), estimates.end());
     }
     for (const Slot& slot : slots) {
-      series.distance[p] = std::max(series.distance[p], slot.distance[p]);
+      series.distance[p] = larger_or_nan(series.distance[p], slot.distance[p]);
       series.diverged[p] += slot.diverged[p];
     }
     series.replicas[p] = static_cast<std::uint64_t>(replicas) - series.diverged[p];
@@ -286,7 +321,7 @@ void reduce(EnsembleSeries& series, const EnsemblePlan& plan, RunContext& contex
   for (std::size_t b = 0; b < batches; ++b) {
     const Slot& slot = slots[b];
     series.unconverged += slot.unconverged;
-    series.path_distance = std::max(series.path_distance, slot.path_distance);
+    series.path_distance = larger_or_nan(series.path_distance, slot.path_distance);
     const std::size_t own = kept_of(b);
     for (std::size_t m = 0; own > 0 && m < M; ++m)
       std::copy_n(slot.samples.begin() + static_cast<std::ptrdiff_t>(m * own), own,
@@ -329,6 +364,7 @@ std::optional<IterateReduction> device_reduction(const EnsemblePlan& plan, bool 
   reduction.project = project;
   reduction.bound = divergence_bound(plan);
   reduction.samples = static_cast<std::uint64_t>(plan.run.samples);
+  reduction.quantiles = plan.run.quantiles;
   if (!plan.problem->kernels()->reduces(reduction)) return std::nullopt;
   return reduction;
 }
@@ -350,7 +386,8 @@ void check_device(const EnsemblePlan& plan, const RunContext& context) {
   }
 }
 
-/// Batches whose states at all points the host holds at a time: 256 MB at most, a whole number of them.
+/// Batches whose states at all points the host holds at a time, 256 MB at most and as much again for Φ of
+/// them; a whole number of batches.
 std::size_t batches_per_segment(const EnsemblePlan& plan, int width) {
   const double of_batch = sizeof(double) * width * plan.run.outputs * plan.problem->dim();
   const auto most = static_cast<std::size_t>(std::max(1.0, 256e6 / of_batch));
@@ -358,34 +395,11 @@ std::size_t batches_per_segment(const EnsemblePlan& plan, int width) {
   return std::min(most, static_cast<std::size_t>((plan.run.segment + width - 1) / width));
 }
 
-/// The states of `replicas` replicas from first_replica on at all record points: (points × replicas × d).
-/// Where the kernels can go on from a record point, what they did up to each is a piece of the run.
-void simulate_on_device(const EnsembleKernels& kernels, const IterateEnsemble& ensemble,
-                        std::uint64_t first_replica, std::uint64_t replicas, RunJournal* journal,
-                        const std::string& key, std::vector<double>& states) {
-  if (!kernels.continues()) return kernels.simulate(ensemble, first_replica, replicas, states);
-  states.clear();
-  std::vector<double> current;
-  for (std::size_t p = 0; p < ensemble.points.size(); ++p) {
-    const std::string own_key = key + '@' + std::to_string(first_replica) + '.' + std::to_string(p);
-    if (auto piece = journal ? journal->find(own_key) : std::nullopt) {
-      take(*piece, current);
-    } else {
-      kernels.advance(ensemble, first_replica, replicas, p, current);
-      if (journal) {
-        std::string bytes;
-        put(bytes, current);
-        journal->add(own_key, bytes);
-      }
-    }
-    states.insert(states.end(), current.begin(), current.end());
-  }
-}
-
 void take_reduced(EnsembleSeries& series, ReducedEnsemble reduced, int replicas) {
   series.cells = std::move(reduced.cells);
   series.distance = std::move(reduced.distance);
   series.samples = std::move(reduced.samples);
+  series.quantiles = std::move(reduced.quantiles);
   series.path_distance = reduced.path_distance;
   series.unconverged = reduced.unconverged;
   series.replicas.clear();
@@ -406,7 +420,7 @@ EnsembleSeries run_iterates(const EnsemblePlan& plan, const AlgorithmConfig& con
   const double work = iterate_work(plan, config);
   if (context.backend == Backend::cpu) {
     reduce(series, plan, context, context.threads, batches, width, plan.run.replicas, work * width,
-           plan.run.project, [&](std::size_t batch, const RecordStates& record) {
+           on_cpu(plan, plan.run.project), [&](std::size_t batch, const RecordStates& record) {
              plan.problem->simulate(run, batch * static_cast<std::uint64_t>(width), record);
              return DistanceToManifold{};
            });
@@ -419,24 +433,31 @@ EnsembleSeries run_iterates(const EnsemblePlan& plan, const AlgorithmConfig& con
             [&](std::uint64_t done) { context.progress.add(per_replica * static_cast<double>(done)); }),
         plan.run.replicas);
   } else {
-    // The states come to the host, where Φ and the observables are what they are without a GPU.
-    std::vector<double> states;  // (points × replicas of the segment × d)
-    std::size_t segment_first = 0, segment_replicas = 0;
-    const auto d = static_cast<std::size_t>(plan.problem->dim()), w = static_cast<std::size_t>(width);
-    const auto replicas = static_cast<std::size_t>(plan.run.replicas);
+    // The states come to the host, which observes them.
+    DeviceSegment segment;
+    const auto w = static_cast<std::size_t>(width), d = static_cast<std::size_t>(plan.problem->dim()),
+               replicas = static_cast<std::size_t>(plan.run.replicas);
+    const EnsembleKernels& kernels = *plan.problem->kernels();
+    const double bound = divergence_bound(plan);
     const auto fetch = [&](std::size_t first, std::size_t count) {
-      segment_first = first;
-      segment_replicas = std::min(count * w, replicas - first * w);
-      simulate_on_device(*plan.problem->kernels(), device_ensemble(run), first * w, segment_replicas,
-                         context.journal, context.scope + series.name, states);
+      segment = simulate_segment(kernels, device_ensemble(run), first * w,
+                                 std::min(count * w, replicas - first * w), context.journal,
+                                 context.scope + series.name);
+      if (plan.run.project && kernels.flows())
+        flow_segment(
+            kernels, d, [&](const double* state) { return !has_diverged(state, d, bound); }, segment);
+    };
+    const auto project = [&](std::size_t batch, std::size_t point, int count, double* states,
+                             DistanceToManifold* to) {
+      segment.project(*plan.problem, point, batch * w - segment.first, count, states, to);
     };
     reduce(series, plan, context, context.threads, batches, width, plan.run.replicas, work * width,
-           plan.run.project,
+           plan.run.project ? Project(project) : Project(),
            [&](std::size_t batch, const RecordStates& record) {
-             const std::size_t first = (batch - segment_first) * w;
-             const auto count = static_cast<int>(std::min(w, segment_replicas - first));
+             const std::size_t first = batch * w - segment.first;
+             const auto count = static_cast<int>(std::min(w, segment.replicas - first));
              for (std::size_t p = 0; p < series.points.size(); ++p)
-               record(static_cast<int>(p), count, states.data() + (p * segment_replicas + first) * d);
+               record(static_cast<int>(p), count, segment.states.data() + (p * segment.replicas + first) * d);
              return DistanceToManifold{};
            },
            {batches_per_segment(plan, width), fetch});
@@ -481,7 +502,8 @@ EnsembleSeries run_model(const EnsemblePlan& plan, const ModelConfig& model, con
         return series;
       }
     }
-  reduce(series, plan, context, threads, batches, run.width, replicas, work, project, run.simulate);
+  reduce(series, plan, context, threads, batches, run.width, replicas, work, on_cpu(plan, project),
+         run.simulate);
   return series;
 }
 
@@ -562,6 +584,25 @@ double communication(const RecordPoint& point) {
   return point.steps == 0 ? nan : static_cast<double>(point.rounds) / static_cast<double>(point.steps);
 }
 
+/// (series × time × observable × quantile)
+void add_quantiles(const EnsemblePlan& plan, const std::vector<EnsembleSeries>& all, Result& result) {
+  result.dims["quantile"] = plan.run.quantiles.size();
+  result.add(Variable{"quantile", "1", "probabilities of the quantiles", {"quantile"}, plan.run.quantiles});
+  const auto add = [&](const char* name, const char* long_name, double QuantileEstimate::*part) {
+    Variable v{name, "1", long_name, {"series", "time", "observable", "quantile"}, {}};
+    for (const EnsembleSeries& s : all)
+      for (const QuantileEstimate& estimate : s.quantiles)
+        v.data.push_back(s.deterministic ? estimate.value : estimate.*part);
+    result.add(std::move(v));
+  };
+  add("quantile_value", "quantiles over the replicas, by linear interpolation between order statistics",
+      &QuantileEstimate::value);
+  add("quantile_lower", "lower end of the 95 % interval of a quantile: an order statistic",
+      &QuantileEstimate::lower);
+  add("quantile_upper", "upper end of the 95 % interval of a quantile: an order statistic",
+      &QuantileEstimate::upper);
+}
+
 Result assemble(const EnsemblePlan& plan, const std::vector<EnsembleSeries>& all) {
   Result result;
   const std::size_t S = all.size(), P = plan.run.times.size(), M = plan.run.observables.size();
@@ -640,6 +681,7 @@ Result assemble(const EnsemblePlan& plan, const std::vector<EnsembleSeries>& all
   per_cell("se", "standard error of the mean", [](const EnsembleSeries& s, const Moments& m) {
     return s.deterministic ? 0.0 : m.standard_error();
   });
+  if (!plan.run.quantiles.empty()) add_quantiles(plan, all, result);
   if (kept > 0) {
     Variable v{"final_sample",
                "1",
@@ -839,7 +881,14 @@ void add_device_estimate(const EnsemblePlan& plan, const RunContext& context, Es
         device_bytes,
         kernels.bytes(device_ensemble(run),
                       std::min<std::uint64_t>(at_once, static_cast<std::uint64_t>(plan.run.replicas))));
-    if (!on_device) estimate.bytes = std::max(estimate.bytes, 256e6);
+    if (!on_device)
+      estimate.bytes = std::max(estimate.bytes, plan.run.project && kernels.flows() ? 768e6 : 256e6);
+  }
+  if (on_device && !plan.run.quantiles.empty()) {
+    int most = plan.run.replicas;
+    for (const ModelConfig& model : plan.models) most = std::max(most, model.replicas);
+    device_bytes += sizeof(std::uint64_t) * static_cast<double>(most) * plan.run.outputs *
+                    static_cast<double>(plan.run.observables.size());
   }
   estimate.notes.push_back("device memory: about " + short_number(1e-6 * device_bytes) + " MB");
   const std::string slow = "those slow SDEs that a thread can hold run on the device";
@@ -848,7 +897,9 @@ void add_device_estimate(const EnsemblePlan& plan, const RunContext& context, Es
   else if (device_reduction(plan, false))
     estimate.notes.push_back("iterates and " + slow + "; Phi and the iterates' moments on the CPU");
   else
-    estimate.notes.push_back("iterates run on the device; Phi, moments and models on the CPU");
+    estimate.notes.push_back(kernels.flows()
+                                 ? "iterates and Phi run on the device; moments and models on the CPU"
+                                 : "iterates run on the device; Phi, moments and models on the CPU");
 }
 
 }  // namespace
@@ -864,6 +915,7 @@ Estimate estimate_plan(EnsemblePlan plan, const RunContext& context) {
   const auto add = [&](double work, double batches) {
     estimate.work += work * batches;
     estimate.bytes += batches * P * M * sizeof(Moments) + M * plan.run.samples * sizeof(double);
+    if (!plan.run.quantiles.empty()) estimate.bytes += batches * width * P * M * sizeof(double);
   };
   for (const AlgorithmConfig& iterates : plan.iterates)
     add(iterate_work(plan, iterates) * width, (plan.run.replicas + width - 1) / width);

@@ -12,6 +12,7 @@
 #include "slowsde/experiments/experiment.hpp"
 #include "slowsde/experiments/experiment_problem.hpp"
 #include "slowsde/optim/local_sgd.hpp"
+#include "slowsde/sde/quantiles.hpp"
 #include "slowsde/sde/statistics.hpp"
 
 namespace slowsde {
@@ -23,7 +24,8 @@ struct EnsembleRun {
   double slow_time = 1;
   bool project = true, single_precision = false;
   std::vector<std::string> observables;
-  std::vector<double> times;  ///< `outputs` of them, from 0 to slow_time
+  std::vector<double> quantiles;  ///< probabilities, increasing
+  std::vector<double> times;      ///< `outputs` of them, from 0 to slow_time
 
   void set_slow_time(double T);
 };
@@ -56,13 +58,14 @@ struct EnsembleSeries {
   std::string name, of;  ///< of: the iterates that a model models
   bool is_model = false, deterministic = false;
   std::vector<RecordPoint> points;
-  std::vector<Moments> cells;           ///< (points × observables)
-  std::vector<double> distance;         ///< (points): worst residual of the projection
-  std::vector<std::uint64_t> diverged;  ///< (points)
-  std::vector<std::uint64_t> replicas;  ///< (points): those that did not diverge
-  std::vector<double> samples;          ///< (observables × kept), at the last point; NaN where diverged
-  std::uint64_t unconverged = 0;        ///< projections that did not converge
-  double path_distance = 0;             ///< slow models: how far from Γ a step ended at most
+  std::vector<Moments> cells;               ///< (points × observables)
+  std::vector<double> distance;             ///< (points): worst residual of the projection
+  std::vector<std::uint64_t> diverged;      ///< (points)
+  std::vector<std::uint64_t> replicas;      ///< (points): those that did not diverge
+  std::vector<double> samples;              ///< (observables × kept), at the last point; NaN where diverged
+  std::vector<QuantileEstimate> quantiles;  ///< (points × observables × probabilities)
+  std::uint64_t unconverged = 0;            ///< projections that did not converge
+  double path_distance = 0;                 ///< slow models: how far from Γ a step ended at most
 };
 
 /// How far an observable went from the first record point to the last: iterates over model.

@@ -146,7 +146,8 @@ void stack(const std::vector<Result>& points, std::vector<V> Result::*member, co
       }
       V stacked = model;
       const auto same = [&](const V* v) { return v && v->data == model.data; };
-      if (std::is_same_v<V, TextVariable> && std::all_of(found.begin(), found.end(), same)) {
+      const bool coordinate = model.dims == std::vector<std::string>{model.name};
+      if ((std::is_same_v<V, TextVariable> || coordinate) && std::all_of(found.begin(), found.end(), same)) {
         out.add(std::move(stacked));
         continue;
       }

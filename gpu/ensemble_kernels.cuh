@@ -310,8 +310,8 @@ class EnsembleKernelsOf final : public EnsembleKernels {
                                         const std::function<void(std::uint64_t)>& progress) const override {
     std::optional<ReducedEnsemble> reduced;
     with_slow_trajectory<P>(run, [&]<class Trajectory>(std::type_identity<Trajectory>) {
-      detail::DeviceReducer reducer(run.times.size(), reduction.observables.size(), reduction.bound,
-                                    trajectories, reduction.samples);
+      detail::DeviceReducer reducer(run.times.size(), reduction, trajectories,
+                                    detail::DeviceQuantiles(run.times.size(), reduction, trajectories));
       reduced = detail::reduce_slow<Trajectory>(problem_, run, rank, trajectories, observer(reduction),
                                                 reducer, progress);
     });
@@ -365,8 +365,9 @@ class EnsembleKernelsOf final : public EnsembleKernels {
                               const IterateReduction& reduction,
                               const std::function<void(std::uint64_t)>& progress) const {
     using Real = typename Worker::Scalar;
-    detail::DeviceReducer reducer(table.rounds_at.size(), reduction.observables.size(), reduction.bound,
-                                  replicas, reduction.samples,
+    const std::size_t points = table.rounds_at.size();
+    detail::DeviceQuantiles quantiles(points, reduction, replicas);  // first: the chunks take what is left
+    detail::DeviceReducer reducer(points, reduction, replicas, std::move(quantiles),
                                   detail::IterateChunks<Worker>::capacity(setup, replicas));
     detail::IterateChunks<Worker> chunks(setup, std::move(table), start, reducer.chunk());
     const detail::ProblemObserver<P> seen = observer(reduction);

@@ -16,6 +16,7 @@
 #include "slowsde/gpu/lane_observable.hpp"
 #include "slowsde/optim/local_sgd.hpp"
 #include "slowsde/sde/conventional_run.hpp"
+#include "slowsde/sde/quantiles.hpp"
 #include "slowsde/sde/slow_run.hpp"
 #include "slowsde/sde/statistics.hpp"
 
@@ -45,20 +46,28 @@ struct IterateEnsemble {
 /// What is to be reduced on the device.
 struct IterateReduction {
   std::vector<LaneObservable> observables;
-  bool project = false;       ///< Φ first, in the problem's closed form
-  double bound = 0;           ///< a replica with a component beyond it has diverged, once and for all
-  std::uint64_t samples = 0;  ///< replicas whose values at the last point are kept
+  bool project = false;           ///< Φ first, in the problem's closed form
+  double bound = 0;               ///< a replica with a component beyond it has diverged, once and for all
+  std::uint64_t samples = 0;      ///< replicas whose values at the last point are kept
+  std::vector<double> quantiles;  ///< their probabilities
 };
 
 /// The reduced ensemble; P record points, M observables.
 struct ReducedEnsemble {
-  std::vector<Moments> cells;           ///< (P × M)
-  std::vector<double> distance;         ///< (P): largest |∇L| after the projection
-  std::vector<std::uint64_t> diverged;  ///< (P)
-  std::vector<double> samples;          ///< (M × samples), NaN where diverged or not there
-  double kernel_seconds = 0;            ///< of the rounds alone
-  double path_distance = 0;             ///< slow SDEs: how far from Γ a step ended at most
+  std::vector<Moments> cells;               ///< (P × M)
+  std::vector<double> distance;             ///< (P): largest |∇L| after the projection
+  std::vector<std::uint64_t> diverged;      ///< (P)
+  std::vector<double> samples;              ///< (M × samples), NaN where diverged or not there
+  std::vector<QuantileEstimate> quantiles;  ///< (P × M × probabilities)
+  double kernel_seconds = 0;                ///< of the rounds alone
+  double path_distance = 0;                 ///< slow SDEs: how far from Γ a step ended at most
   std::uint64_t unconverged = 0;  ///< slow SDEs: trajectories of which a step was not brought back to Γ
+};
+
+/// How Φ of a state ended.
+struct FlowEnd {
+  double residual = 0;     ///< max|r|
+  bool converged = false;  ///< false: the state is not what it was, nor Φ of it
 };
 
 /// The kernels of one problem. One object serves one thread at a time.
@@ -83,6 +92,15 @@ class EnsembleKernels {
   virtual void advance(const IterateEnsemble&, std::uint64_t /*first_replica*/, std::uint64_t /*replicas*/,
                        std::size_t /*point*/, std::vector<double>& /*states*/) const {
     throw std::logic_error("these kernels do not go on from a record point");
+  }
+
+  /// Whether flow() is there.
+  virtual bool flows() const { return false; }
+
+  /// Φ of `count` finite states together, (count × d), in place and in double precision; `ends`: (count).
+  /// Throws DeviceError.
+  virtual void flow(std::uint64_t /*count*/, double* /*states*/, FlowEnd* /*ends*/) const {
+    throw std::logic_error("these kernels have no gradient flow");
   }
 
   /// Whether reduce() can form the observables, after Φ if that is asked for.

@@ -310,7 +310,8 @@ class GroupKernels final : public EnsembleKernels {
     ReducedEnsemble reduced;
     with_precision(ensemble, [&]<class Real>(Real) {
       const std::size_t points = ensemble.points.size(), M = reduction.observables.size();
-      detail::DeviceReducer reducer(points, M, reduction.bound, replicas, reduction.samples,
+      detail::DeviceReducer reducer(points, reduction, replicas,
+                                    detail::DeviceQuantiles(points, reduction, replicas),
                                     detail::largest_group_chunk);
       const std::uint64_t stride = reducer.chunk();
       DeviceArray<double> values(points * M * stride), extremes(points * stride);

@@ -43,14 +43,40 @@ __global__ void __launch_bounds__(meeting_threads)
   if (i < replicas * meeting.dim) meeting(i / meeting.dim, static_cast<int>(i % meeting.dim));
 }
 
+/// Block i is state i. Dynamic shared memory: the setup's numbers.
+__global__ void __launch_bounds__(most_threads)
+    mlp_fit_flows(const __grid_constant__ MlpFitFlowSetup setup, double* states, MlpFitFlowEnd* ends,
+                  double* workspace) {
+  extern __shared__ __align__(16) unsigned char mlp_fit_memory[];
+  const std::int64_t i = blockIdx.x;
+  const CudaBlock block;
+  MlpFitFlow<CudaBlock> flow(block, setup, reinterpret_cast<double*>(mlp_fit_memory),
+                             workspace + i * static_cast<std::int64_t>(setup.workspace()));
+  const MlpFitFlowEnd end = flow.run(states + i * setup.dim);
+  if (threadIdx.x == 0) ends[i] = end;
+}
+
+template <class Kernel>
+void allow_memory(Kernel kernel, std::size_t bytes) {
+  check_cuda(
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
+      ("giving " + std::to_string(bytes) + " bytes of shared memory to a block").c_str());
+}
+
 }  // namespace
 
 template <class Real>
 void allow_mlp_fit_memory(const MlpFitSetup<Real>& setup) {
-  check_cuda(
-      cudaFuncSetAttribute(mlp_fit_rounds<Real>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                           static_cast<int>(setup.bytes())),
-      ("giving " + std::to_string(setup.bytes()) + " bytes of shared memory to a worker's block").c_str());
+  allow_memory(mlp_fit_rounds<Real>, setup.bytes());
+}
+
+void allow_mlp_fit_memory(const MlpFitFlowSetup& setup) { allow_memory(mlp_fit_flows, setup.bytes()); }
+
+void enqueue_mlp_fit_flows(const MlpFitFlowSetup& setup, std::int64_t count, double* states,
+                           MlpFitFlowEnd* ends, double* workspace, cudaStream_t stream) {
+  mlp_fit_flows<<<static_cast<unsigned>(count), most_threads, setup.bytes(), stream>>>(setup, states, ends,
+                                                                                       workspace);
+  check_launch("launching the gradient flows of an ensemble of networks");
 }
 
 template <class Real>

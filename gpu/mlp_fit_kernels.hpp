@@ -1,5 +1,6 @@
-// The kernels of ensembles of iterates on a multilayer perceptron, as functions that enqueue them: what
-// mlp_fit_worker.hpp computes, bit for bit. All pointers are to device memory.
+// The kernels of ensembles of iterates on a multilayer perceptron and of Φ of their states, as functions that
+// enqueue them: what mlp_fit_worker.hpp and mlp_fit_flow.hpp compute, bit for bit. All pointers are to device
+// memory.
 #pragma once
 
 #if defined(SLOWSDE_CUDA)
@@ -9,6 +10,7 @@
 #include <cstdint>
 
 #include "slowsde/gpu/group_worker.hpp"
+#include "slowsde/gpu/mlp_fit_flow.hpp"
 #include "slowsde/gpu/mlp_fit_worker.hpp"
 
 namespace slowsde {
@@ -28,10 +30,15 @@ struct MlpFitLaunch {
 /// more than the device has.
 template <class Real>
 void allow_mlp_fit_memory(const MlpFitSetup<Real>& setup);
+void allow_mlp_fit_memory(const MlpFitFlowSetup& setup);
 
 template <class Real>
 void enqueue_mlp_fit_rounds(const MlpFitSetup<Real>& setup, const MlpFitLaunch<Real>& launch,
                             cudaStream_t stream);
+
+/// Φ of `count` states, (count × d), in place, a block for each. workspace: (count × setup.workspace()).
+void enqueue_mlp_fit_flows(const MlpFitFlowSetup& setup, std::int64_t count, double* states,
+                           MlpFitFlowEnd* ends, double* workspace, cudaStream_t stream);
 
 /// The averages of all replicas.
 template <class Real>

@@ -1,5 +1,6 @@
-// Moments of an ensemble's states on the device, in an order that depends on the replicas' indices alone: a
-// tree within blocks of 256, the blocks in their order on the host.
+// Moments and quantiles of an ensemble's states on the device. The moments are formed in an order that
+// depends on the replicas' indices alone: a tree within blocks of 256, the blocks in their order on the host.
+// For quantiles the values of all replicas stay on the device until they are sorted.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -9,9 +10,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "slowsde/gpu/device_array.hpp"
+#include "slowsde/gpu/device_sort.hpp"
 #include "slowsde/gpu/ensemble_kernels.hpp"
 
 namespace slowsde::detail {
@@ -32,6 +35,9 @@ struct ReductionLaunch {
   Moments* cells;        ///< (M × blocks)
   ReducedBlock* blocks;  ///< (blocks)
   double* values;        ///< (M × samples): of the first replicas; null unless it is the last point
+  std::uint64_t*
+      keys;  ///< where the values' ordered keys go, observable by observable; null without quantiles
+  std::int64_t key_stride;  ///< from one observable's keys to the next
 };
 
 /// What is measured of a problem's states.
@@ -94,8 +100,7 @@ __global__ void __launch_bounds__(reduction_block)
   for (int half = reduction_block / 2; half > 0; half /= 2) {
     __syncthreads();
     if (t < half) {
-      // A distance that is not a number is not lost in the comparison.
-      if (!(distances[t + half] <= distances[t])) distances[t] = distances[t + half];
+      distances[t] = larger_or_nan(distances[t], distances[t + half]);
       diverged[t] += diverged[t + half];
     }
   }
@@ -106,6 +111,7 @@ __global__ void __launch_bounds__(reduction_block)
       const double value = lost ? std::numeric_limits<double>::quiet_NaN() : observer.value(m, x);
       if (!lost) own.add(value);
       if (launch.values != nullptr && r < launch.samples) launch.values[m * launch.samples + r] = value;
+      if (launch.keys != nullptr) launch.keys[m * launch.key_stride + r] = ordered_key(value);
     }
     __syncthreads();
     cells[t] = own;
@@ -123,29 +129,72 @@ __global__ void fill_states(const double* start, int dim, std::int64_t replicas,
   if (i < dim * replicas) states[i] = static_cast<Real>(start[i / replicas]);
 }
 
+/// The values of all replicas at all points, for their quantiles: nothing where none are asked for.
+class DeviceQuantiles {
+ public:
+  /// Made before the chunks of an ensemble, which take what memory is left. Throws DeviceError where there is
+  /// not enough for all values.
+  DeviceQuantiles(std::size_t points, const IterateReduction& what, std::uint64_t replicas)
+      : probabilities_(what.quantiles),
+        replicas_(replicas),
+        cells_(what.quantiles.empty() ? 0 : points * what.observables.size()),
+        keys_(cells_ * replicas) {}
+
+  /// Of the replicas from `first` on at a point's `cell`; null without quantiles.
+  std::uint64_t* keys(std::size_t cell, std::uint64_t first) {
+    return cells_ == 0 ? nullptr : keys_.data() + cell * replicas_ + first;
+  }
+  std::uint64_t stride() const { return replicas_; }
+
+  /// (cells × probabilities), of the finite values, which moments count.
+  std::vector<QuantileEstimate> estimates(const std::vector<Moments>& moments) {
+    std::vector<QuantileEstimate> result;
+    for (std::size_t cell = 0; cell < cells_; ++cell) {
+      std::uint64_t* const of_cell = keys(cell, 0);
+      sort_on_device(of_cell, replicas_);
+      const auto at = [&](std::uint64_t k) {
+        std::uint64_t key = 0;
+        check_cuda(cudaMemcpy(&key, of_cell + k, sizeof key, cudaMemcpyDeviceToHost),
+                   "copying an order statistic to the host");
+        return of_ordered_key(key);
+      };
+      for (const double p : probabilities_) result.push_back(quantile_of_sorted(moments[cell].count, p, at));
+    }
+    return result;
+  }
+
+ private:
+  std::vector<double> probabilities_;
+  std::uint64_t replicas_;
+  std::size_t cells_;
+  DeviceArray<std::uint64_t> keys_;  // (points × observables × replicas): ordered_key of the values
+};
+
 /// Collects the reductions of all points and chunks of an ensemble of `replicas`.
 class DeviceReducer {
  public:
-  /// largest_chunk: a multiple of reduction_block, so that blocks hold the same replicas whatever it is.
-  DeviceReducer(std::size_t points, std::size_t observables, double bound, std::uint64_t replicas,
-                std::uint64_t samples, std::uint64_t largest_chunk = largest_device_chunk)
+  /// `what` without its Φ, which is the observer's. largest_chunk: a multiple of reduction_block, so that
+  /// blocks hold the same replicas whatever it is. `quantiles`: of the same points, observables and replicas.
+  DeviceReducer(std::size_t points, const IterateReduction& what, std::uint64_t replicas,
+                DeviceQuantiles quantiles, std::uint64_t largest_chunk = largest_device_chunk)
       : points_(points),
-        observables_(observables),
+        observables_(what.observables.size()),
         replicas_(replicas),
-        kept_(samples),
+        kept_(what.samples),
         chunk_(std::min(replicas, largest_chunk)),
-        bound_(bound),
+        bound_(what.bound),
+        quantiles_(std::move(quantiles)),
         gone_(chunk_),
-        cells_(observables * blocks_of(chunk_)),
+        cells_(observables_ * blocks_of(chunk_)),
         blocks_(blocks_of(chunk_)),
-        values_(observables * std::min(kept_, chunk_)),
+        values_(observables_ * std::min(kept_, chunk_)),
         host_cells_(cells_.size()),
         host_blocks_(blocks_.size()),
         host_values_(values_.size()),
-        columns_(points * observables) {
+        columns_(points * observables_) {
     reduced_.distance.assign(points, 0);
     reduced_.diverged.assign(points, 0);
-    reduced_.samples.assign(observables * kept_, std::numeric_limits<double>::quiet_NaN());
+    reduced_.samples.assign(observables_ * kept_, std::numeric_limits<double>::quiet_NaN());
   }
 
   /// Replicas at a time: chunk c holds c·chunk() … .
@@ -173,14 +222,15 @@ class DeviceReducer {
     launch.cells = cells_.data();
     launch.blocks = blocks_.data();
     launch.values = taken > 0 ? values_.data() : nullptr;
+    launch.keys = quantiles_.keys(point * M, first_);
+    launch.key_stride = static_cast<std::int64_t>(quantiles_.stride());
     reduce_states<Observer, Real><<<static_cast<unsigned>(used), reduction_block>>>(observer, states, launch);
     check_launch("reducing an ensemble");
     cells_.download(host_cells_.data(), M * used);
     blocks_.download(host_blocks_.data(), used);
     for (std::size_t b = 0; b < used; ++b) {
       reduced_.diverged[point] += host_blocks_[b].diverged;
-      if (!(host_blocks_[b].distance <= reduced_.distance[point]))
-        reduced_.distance[point] = host_blocks_[b].distance;
+      reduced_.distance[point] = larger_or_nan(reduced_.distance[point], host_blocks_[b].distance);
     }
     const auto at = [](auto& range, std::size_t i) { return range.begin() + static_cast<std::ptrdiff_t>(i); };
     for (std::size_t m = 0; m < M; ++m) {
@@ -195,6 +245,7 @@ class DeviceReducer {
 
   ReducedEnsemble finish(double kernel_seconds) {
     for (const std::vector<Moments>& column : columns_) reduced_.cells.push_back(merge_in_order(column));
+    reduced_.quantiles = quantiles_.estimates(reduced_.cells);
     reduced_.kernel_seconds = kernel_seconds;
     return std::move(reduced_);
   }
@@ -207,6 +258,7 @@ class DeviceReducer {
   std::size_t points_, observables_;
   std::uint64_t replicas_, kept_, chunk_, first_ = 0, count_ = 0;
   double bound_;
+  DeviceQuantiles quantiles_;
   DeviceArray<char> gone_;
   DeviceArray<Moments> cells_;
   DeviceArray<ReducedBlock> blocks_;

@@ -97,8 +97,11 @@ ReducedEnsemble sde_moments_on_device(const Scheme& scheme, const S& sde, const 
   options.check();
   const std::vector<OutputInterval> intervals = output_intervals(options);
   const typename Trajectory::Setup setup{scheme, sde, options.seed};
-  detail::DeviceReducer reducer(intervals.size(), D, std::numeric_limits<double>::max(), options.trajectories,
-                                0);
+  IterateReduction what;
+  what.observables.resize(D);
+  what.bound = std::numeric_limits<double>::max();
+  detail::DeviceReducer reducer(intervals.size(), what, options.trajectories,
+                                detail::DeviceQuantiles(intervals.size(), what, options.trajectories));
   const double seconds = detail::integrate<Real, D>(
       reducer, detail::ComponentObserver<D>{}, start, intervals, options.trajectories,
       [&](const OutputInterval& interval, std::uint64_t first, std::int64_t n, Real* states) {

@@ -14,6 +14,9 @@
 
 namespace slowsde {
 
+/// The larger one; NaN where either is.
+SLOWSDE_HD inline double larger_or_nan(double a, double b) { return std::isnan(a) || a > b ? a : b; }
+
 /// Count, mean and sum of squared deviations of a sample, updated by Welford's recursion. The bits depend on
 /// the order of `add` and `merge`, so an ensemble fixes both.
 struct Moments {

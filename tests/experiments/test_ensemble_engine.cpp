@@ -144,6 +144,69 @@ TEST_CASE("iterates that run elsewhere end with the bits of the CPU's, in segmen
   CHECK(on_cpu.summary.find("measured/predicted change") != std::string::npos);
 }
 
+TEST_CASE("with a flow on the device Phi is the CPU's to its tolerance, in segments of any size") {
+  Device none, device{{.flow = test::LoopFlow::right}};
+  const std::vector<double> on_cpu = run(none, Backend::cpu).variable("mean").data;
+  const Result result = run(device, Backend::cuda);
+  const auto difference = [&](const Result& other) {
+    const std::vector<double>& mean = other.variable("mean").data;
+    REQUIRE(mean.size() == on_cpu.size());
+    double worst = 0;
+    for (std::size_t i = 0; i < mean.size(); ++i) worst = std::max(worst, std::abs(mean[i] - on_cpu[i]));
+    return worst;
+  };
+  CHECK(difference(result) <= 1e-6);
+  CHECK(difference(result) > 0);  // its sums have an order of their own: it was not the CPU's
+  for (const double distance : result.variable("distance").data) CHECK(distance <= 1e-12);
+  for (const char* segment : {"run.segment=1", "run.segment=1000"})
+    CHECK(bits_of(run(device, Backend::cuda, nullptr, 1, {segment})) == bits_of(result));
+  Device stays{{.flow = test::LoopFlow::stays}};
+  CHECK(difference(run(stays, Backend::cuda)) > 1e-4);
+  // What the device gives up on is the CPU's, to the bit.
+  Device gives_up{{.flow = test::LoopFlow::gives_up}};
+  CHECK(bits_of(run(gives_up, Backend::cuda)) == bits_of(run(none, Backend::cpu)));
+}
+
+TEST_CASE("quantiles are those of the values of all replicas, at any time and wherever the iterates ran") {
+  Device none, device;
+  const std::vector<std::string> sets = {"run.quantiles=[0.25, 0.5, 0.9]", "run.samples=19"};
+  const Result result = run(none, Backend::cpu, nullptr, 1, sets);
+  CHECK(bits_of(run(device, Backend::cuda, nullptr, 2, sets)) == bits_of(result));
+  const std::vector<double>& samples = result.variable("final_sample").data;
+  const std::vector<double>& value = result.variable("quantile_value").data;
+  const std::vector<double>&lower = result.variable("quantile_lower").data,
+        &upper = result.variable("quantile_upper").data, &mean = result.variable("mean").data;
+  const std::size_t S = result.dims.at("series"), P = result.dims.at("time"),
+                    M = result.dims.at("observable");
+  const std::size_t points = value.size() / (S * P * M * 3), kept = samples.size() / (points * S * M);
+  REQUIRE(result.variable("quantile").data == std::vector<double>{0.25, 0.5, 0.9});
+  REQUIRE(points == 2);
+  const std::vector<double>& models = result.variable("is_model").data;
+  for (std::size_t c = 0; c < points * S; ++c)
+    for (std::size_t m = 0; m < M; ++m) {
+      CAPTURE(c);
+      const std::size_t last = (c * P + P - 1) * M + m;
+      if (models[c % models.size()] == 1) {  // an ODE is its own quantile
+        for (std::size_t q = 0; q < 3; ++q) {
+          CHECK(value[last * 3 + q] == mean[last]);
+          CHECK(lower[last * 3 + q] == mean[last]);
+        }
+        continue;
+      }
+      const auto begin = samples.begin() + static_cast<std::ptrdiff_t>((c * M + m) * kept);
+      const auto expected =
+          quantile_estimates({begin, begin + static_cast<std::ptrdiff_t>(kept)}, {0.25, 0.5, 0.9});
+      for (std::size_t q = 0; q < 3; ++q) {
+        CHECK(value[last * 3 + q] == expected[q].value);
+        CHECK((lower[last * 3 + q] == expected[q].lower || std::isnan(expected[q].lower)));
+        CHECK((upper[last * 3 + q] == expected[q].upper || std::isnan(expected[q].upper)));
+      }
+      const std::size_t first = c * P * M + m;  // all replicas begin at one point
+      CHECK(value[first * 3] == value[first * 3 + 2]);
+      CHECK(value[last * 3] < value[last * 3 + 2]);
+    }
+}
+
 TEST_CASE("an average over all replicas and a neighbour's noise change what such a run says") {
   Device right;
   const auto trace = [](const Result& result) { return result.variable("mean").data; };

@@ -2,6 +2,7 @@
 // test_mlp_fit_worker holds against the CPU's iterates.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <vector>
 
@@ -55,6 +56,37 @@ TEST_CASE("on the device every replica of groups of workers has the bits of the 
           CHECK(!test::same_bits(std::vector<double>(alone.end() - d, alone.end()),
                                  std::vector<double>(device.end() - n * d, device.end() - (n - 1) * d)));
         }
+  }
+}
+
+TEST_CASE("on the device every state's gradient flow has the bits of the loops") {
+  for (const auto& [fit, count] : {std::pair{perceptron({5, 7, 3}, Activation::tanh, 9), 300},
+                                   std::pair{perceptron({6, 4, 5, 2}, Activation::silu, 6), 11},
+                                   std::pair{perceptron({64, 40, 10}, Activation::tanh, 40), 2}}) {
+    CAPTURE(fit.dim());
+    const auto kernels = make_mlp_fit_kernels(fit);
+    REQUIRE(kernels->flows());
+    const auto d = static_cast<std::size_t>(fit.dim()), n = static_cast<std::size_t>(count);
+    const Eigen::VectorXd near = initial_parameters(fit.shape(), 8);  // it interpolates: the teacher's own
+    std::vector<double> device, host;
+    for (std::size_t i = 0; i < n; ++i) {
+      const Eigen::VectorXd state =
+          near + 0.05 * initial_parameters(fit.shape(), 20 + static_cast<std::uint64_t>(i % 5));
+      device.insert(device.end(), state.begin(), state.end());
+    }
+    host = device;
+    std::vector<FlowEnd> ends(n);
+    kernels->flow(n, device.data(), ends.data());
+    for (std::size_t i = 0; i < std::min<std::size_t>(n, 5); ++i) {
+      const MlpFitFlowEnd end =
+          test::loop_flow(fit, {.max_steps = 2000}, host.data() + i * d, {.threads = 8});
+      CHECK(ends[i].converged == (end.converged == 1));
+      CHECK(ends[i].residual == end.residual);
+    }
+    for (std::size_t i = 0; i < n; ++i)
+      CHECK(std::equal(host.begin() + static_cast<std::ptrdiff_t>((i % 5) * d),
+                       host.begin() + static_cast<std::ptrdiff_t>((i % 5 + 1) * d),
+                       device.begin() + static_cast<std::ptrdiff_t>(i * d)));
   }
 }
 

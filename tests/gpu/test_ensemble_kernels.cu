@@ -9,11 +9,13 @@
 #include <cstring>
 #include <memory>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "slowsde/problems/circle.hpp"
 #include "slowsde/problems/two_valleys.hpp"
 #include "slowsde/problems/valley.hpp"
+#include "tests/support/conventional_threads.hpp"
 #include "tests/support/device_ensembles.hpp"
 
 namespace {
@@ -120,6 +122,45 @@ TEST_CASE("moments are those of the states, whatever the number of replicas") {
   }
 }
 
+TEST_CASE("quantiles are those of the states, whatever the number of replicas, and leave out the diverged") {
+  const slowsde::Valley problem;
+  const auto kernels = slowsde::make_ensemble_kernels(problem);
+  for (const double rate : {0.05, 3.0})
+    for (const std::size_t replicas : {1u, 255u, 256u, 257u, 1000u}) {
+      IterateEnsemble ensemble = ensemble_of(3, NoiseKind::label, false, {1.5, 0.1}, 200, 1);
+      ensemble.algorithm.lr = slowsde::LearningRate::constant(rate);
+      slowsde::IterateReduction reduction;
+      reduction.observables = {{slowsde::LaneObservable::Kind::component, 0},
+                               {slowsde::LaneObservable::Kind::component, 1}};
+      reduction.bound = 1e6;
+      reduction.quantiles = {0.05, 0.5, 0.9};
+      const slowsde::ReducedEnsemble reduced = kernels->reduce(ensemble, replicas, reduction, {});
+      std::vector<double> states;
+      kernels->simulate(ensemble, 0, replicas, states);
+      std::vector<char> gone(replicas, 0);
+      REQUIRE(reduced.quantiles.size() == ensemble.points.size() * 2 * 3);
+      for (std::size_t p = 0; p < ensemble.points.size(); ++p) {
+        std::vector<double> values[2];
+        for (std::size_t r = 0; r < replicas; ++r) {
+          const double* state = states.data() + (p * replicas + r) * 2;
+          if (!(std::abs(state[0]) <= 1e6 && std::abs(state[1]) <= 1e6)) gone[r] = 1;
+          for (int j = 0; gone[r] == 0 && j < 2; ++j) values[j].push_back(state[j]);
+        }
+        for (std::size_t j = 0; j < 2; ++j) {
+          const auto expected = slowsde::quantile_estimates(values[j], reduction.quantiles);
+          for (std::size_t q = 0; q < 3; ++q) {
+            const slowsde::QuantileEstimate& measured = reduced.quantiles[(p * 2 + j) * 3 + q];
+            const double pairs[3][2] = {{measured.value, expected[q].value},
+                                        {measured.lower, expected[q].lower},
+                                        {measured.upper, expected[q].upper}};
+            for (const auto& pair : pairs)
+              CHECK((pair[0] == pair[1] || (std::isnan(pair[0]) && std::isnan(pair[1]))));
+          }
+        }
+      }
+    }
+}
+
 TEST_CASE("ensembles agree in law, and another number of workers does not") {
   // Device and host draw from different seeds; a difference of means has the standard error of both.
   const slowsde::Valley problem;
@@ -168,6 +209,43 @@ TEST_CASE("replicas that diverge are counted and left out") {
   }
   CHECK(reduced.diverged.front() == 0);
   CHECK(reduced.diverged.back() > 0);
+}
+
+TEST_CASE("device and host take the same trajectories of the conventional SDE") {
+  using slowsde::NoiseKind;
+  const auto check = [](const auto& problem, const slowsde::ConventionalRun& run, std::size_t trajectories) {
+    const std::size_t d = run.start.size(), last = run.times.size() - 1;
+    slowsde::IterateReduction reduction;
+    for (std::size_t j = 0; j < d; ++j)
+      reduction.observables.push_back({slowsde::LaneObservable::Kind::component, static_cast<int>(j)});
+    reduction.bound = 1e6;
+    reduction.samples = trajectories;
+    const auto reduced = slowsde::make_ensemble_kernels(problem)->reduce(run, trajectories, reduction, {});
+    REQUIRE(reduced);
+    const std::vector<double> host = slowsde::test::conventional_threads(problem, run, trajectories);
+    for (std::size_t j = 0; j < d; ++j) {
+      slowsde::Moments moments;
+      int differing = 0;
+      for (std::size_t r = 0; r < trajectories; ++r) {
+        const double x = host[(last * trajectories + r) * d + j];
+        moments.add(x);
+        if (reduced->samples[j * trajectories + r] != x) ++differing;
+      }
+      CHECK(differing == 0);
+      CHECK(std::abs(reduced->cells[last * d + j].mean - moments.mean) <= 1e-13);
+    }
+  };
+  for (const bool local : {false, true})
+    for (const std::size_t trajectories : {1u, 127u, 300u}) {
+      CAPTURE(local);
+      CAPTURE(trajectories);
+      const auto run = [local](NoiseKind kind, std::vector<double> start) {
+        return slowsde::test::conventional_run_of(kind, local, std::move(start));
+      };
+      check(slowsde::Valley{}, run(NoiseKind::label, {1.5, 0.1}), trajectories);
+      check(slowsde::TwoValleys<2>{}, run(NoiseKind::minibatch, {0.5, 0.1, -0.1}), trajectories);
+      check(slowsde::Circle{}, run(NoiseKind::gaussian, {0.9, 0.2}), trajectories);
+    }
 }
 
 TEST_CASE("noise that the problem does not have is refused") {

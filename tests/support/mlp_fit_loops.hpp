@@ -2,6 +2,7 @@
 // them in the program is tested without a GPU.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -15,8 +16,17 @@
 #include "slowsde/gpu/loop_block.hpp"
 #include "slowsde/gpu/mlp_fit_worker.hpp"
 #include "slowsde/problems/mlp.hpp"
+#include "tests/support/mlp_fit_flows.hpp"
 
 namespace slowsde::test {
+
+/// Whether there is a gradient flow, and what is wrong with it.
+enum class LoopFlow {
+  none,
+  right,
+  gives_up,  ///< it never converges, and leaves rubbish
+  stays,     ///< an error: it says that every state is on Γ
+};
 
 /// How the launches are run, and what is wrong with them.
 struct MlpFitLoop {
@@ -24,6 +34,7 @@ struct MlpFitLoop {
   std::uint32_t worker_shift = 0;   ///< an error: worker w draws the numbers of worker w + shift
   std::uint64_t replica_shift = 0;  ///< an error: the same of the replicas
   bool one_average = false;         ///< an error: all workers of all replicas are averaged together
+  LoopFlow flow = LoopFlow::none;
 };
 
 /// Runs the rounds first … last − 1 of a table from the states, (replicas × d), as the device does.
@@ -88,6 +99,21 @@ class MlpFitLoops final : public ContinuedKernels {
   }
 
   double bytes(const IterateEnsemble&, std::uint64_t) const override { return 0; }
+
+  bool flows() const override { return loop_.flow != LoopFlow::none; }
+  void flow(std::uint64_t count, double* states, FlowEnd* ends) const override {
+    const auto d = static_cast<std::size_t>(fit_.dim());
+    for (std::uint64_t i = 0; i < count; ++i) {
+      double* const theta = states + i * d;
+      if (loop_.flow == LoopFlow::right) {
+        const MlpFitFlowEnd end = loop_flow(fit_, {}, theta, loop_.block);
+        ends[i] = {end.residual, end.converged == 1};
+      } else {
+        ends[i] = {0, loop_.flow == LoopFlow::stays};
+        if (loop_.flow == LoopFlow::gives_up) std::fill(theta, theta + d, 1e10);
+      }
+    }
+  }
 
  private:
   void run_rounds(const IterateEnsemble& ensemble, const RoundTable& table, std::size_t first,
