@@ -92,6 +92,12 @@ def roofs_of(rows):
             if r["workload"] in ROOFS and r["program"] in ("roof", "slowsde")}
 
 
+def w3_terms():
+    """Products of a weight and a number, for a sample of W3: (forward, backward, gradients)."""
+    terms = [i * o for i, o in zip(WIDTHS, WIDTHS[1:])]
+    return sum(terms), sum(terms[1:]), sum(terms)
+
+
 def per_step(row):
     """(bytes, operations, normals) of a step of a worker, or of a product."""
     size = SIZE[row["precision"]]
@@ -102,8 +108,7 @@ def per_step(row):
     pairs = list(zip(WIDTHS, WIDTHS[1:]))
     parameters = sum((i + 1) * o for i, o in pairs)
     if row["workload"] == "W3":
-        terms = sum((3 if layer else 2) * i * o for layer, (i, o) in enumerate(pairs))
-        return 2 * parameters * size / row["local_steps"], 2 * terms * W3_BATCH, 0
+        return 2 * parameters * size / row["local_steps"], 2 * sum(w3_terms()) * W3_BATCH, 0
     if row["workload"] == "W4":
         terms = sum((6 if layer else 2) * i * o for layer, (i, o) in enumerate(pairs))
         shared = W4_SAMPLES * WIDTHS[0] + parameters
