@@ -177,6 +177,70 @@ class Summary(OnMadeUp):
         self.assertEqual(rate, of_size[peer])
         self.assertIn("W3 f32 at one size, K = 4096", self.summary(MADE_UP)[1])
 
+    def test_w3_is_compared_at_the_workers_of_its_target_too(self):
+        out = self.summary(MADE_UP)[1]
+        rows = gpu_csv.simulations(gpu_csv.read(MADE_UP))
+        for workers in (1024, 4096):
+            of_size = {row["program"]: row["per_second_total"] for row in rows
+                       if (row["workload"], row["workers"], row["steps"]) == ("W3", workers, 100)}
+            ratio = max(of_size["slowsde-fused"], of_size["slowsde-layered"]) / of_size["torch-bmm-by-hand"]
+            self.assertIn(f"W3 f32 at one size, K = {workers}, replicas 1, steps 100: slowsde is {ratio:.3g} times", out)
+        self.assertEqual(out.count("W3 f32 at one size"), 2)
+
+    def targets(self, path, *options):
+        """{what: what is said of it}"""
+        lines = called(gpu_summary, path, *options)[1].splitlines()
+        return dict(line.removeprefix("target: ").split(": ", 1) for line in lines if line.startswith("target: "))
+
+    def counted(self, floor):
+        """FLOOR.csv with this floor of W1 and W2, and W3's."""
+        path = self.scratch / "instructions.csv"
+        path.write_text("workload,precision,binding_pipe,floor_per_second,fp32_peak_at_floor,multiply_adds_per_loaded_byte\n"
+                        f"W1,f32,issue,{floor},,\nW2,f32,issue,{floor},,\nW3,f32,issue,6.5e7,0.7,0.42\n", encoding="utf-8")
+        return path
+
+    def test_each_target_is_said_to_be_met_or_not(self):
+        rows = gpu_csv.simulations(gpu_csv.read(MADE_UP))
+        # 25 % of 4.2e11 lies between the made-up rates of W1 and W2.
+        found = self.targets(MADE_UP, "--instructions", self.counted(4.2e11))
+        self.assertEqual(found.pop("W1 f32 worker-steps/s, at least 1e+11"), "9.99e+10, not met")
+        own, peer = (max(r["per_second_total"] for r in rows if (r["program"], r["workload"], r["workers"], r["replicas"],
+                                                                  r["steps"]) == (name, "W1", 8, 1000000, 2000))
+                     for name in ("slowsde", "jax-jit"))
+        self.assertEqual(found.pop("W1 f32 at K = 8 over the best peer, at least 10"),
+                         f"{own / peer:.3g} (jax-jit; replicas 1000000, steps 2000), met")
+        self.assertEqual(found.pop("W2 f32 at K = 1 over the best peer, at least 10"), "not measured")
+        w1, w2 = (max(r["per_second_kernel"] for r in rows if (r["program"], r["workload"]) == ("slowsde", workload))
+                  for workload in ("W1", "W2"))
+        self.assertEqual(found.pop("W1 f32 share of the floor by instructions, at least 0.25"),
+                         f"{w1 / 4.2e11:.3g} (issue binds), not met")
+        self.assertEqual(found.pop("W2 f32 share of the floor by instructions, at least 0.25"),
+                         f"{w2 / 4.2e11:.3g} (issue binds), met")
+        fused = max(r["per_second_kernel"] for r in rows if r["program"] == "slowsde-fused")
+        share = fused * 716800 / 2e13
+        self.assertEqual(found.pop("W3 f32 fused, share of the peak of multiply-adds, at least 0.25"),
+                         f"{share:.3g} (its products' instructions allow 0.7, with 0.42 multiply-adds for a byte from shared "
+                         f"memory), {'met' if share >= 0.25 else 'not met'}")
+        what, said = found.popitem()
+        self.assertEqual((what, found), ("W3 f32 at K = 1024 over the best peer, at least 10", {}))
+        self.assertRegex(said, r"^\d\S* \(torch-bmm-by-hand; replicas 1, steps 100\), (not )?met$")
+
+    def test_a_target_changes_with_the_measurement(self):
+        w1 = "W1 f32 worker-steps/s, at least 1e+11"
+        faster = self.changed(lambda row: row.update(per_second_total="1.01e11"), lambda row: row["workload"] == "W1")
+        self.assertEqual(self.targets(faster)[w1], "1.01e+11, met")
+        slower = self.changed(lambda row: row.update(per_second_total="9e10"),
+                              lambda row: row["program"] == "jax-jit" and row["replicas"] == "1000000")
+        self.assertTrue(self.targets(slower)["W1 f32 at K = 8 over the best peer, at least 10"].endswith(", not met"))
+
+    def test_what_is_not_measured_is_not_met(self):
+        own = [line for line in self.lines if ",torch-" not in line and ",jax-" not in line]
+        kept = self.written([line for line in own if ",W3," not in line and ",multiply-adds," not in line])
+        found = self.targets(kept)
+        self.assertEqual(len(found), 7)
+        self.assertEqual({what for what, said in found.items() if said != "not measured"},
+                         {"W1 f32 worker-steps/s, at least 1e+11"})
+
     def test_a_peer_with_another_mean_is_found(self):
         def is_jax(row):
             return row["program"] == "jax-jit"
