@@ -2,22 +2,25 @@
 # Everything that needs a GPU, in one go and in pieces of less than ten minutes: builds with CUDA, runs the tests of
 # device code, measures the ensembles (W1, W2) and the training of networks (W3) over replicas, workers and steps,
 # Hessian-vector products (W4) over directions, their peers in PyTorch and JAX on the same GPU, counts the floors, draws
-# the figures, and runs the tests again under compute-sanitizer (memcheck and racecheck).
+# the figures, and runs the tests again under compute-sanitizer (memcheck, racecheck, synccheck, initcheck), each case by
+# itself.
 #
 # usage: bench/gpu.sh [--out DIR] [--built DIR] [--minutes N] [--most REPLICAS] [--most-workers K] [--peers-most REPLICAS]
-#                     [--no-sanitizer] [--no-peers] [--no-figures] [--list]
+#                     [--longest SECONDS] [--no-sanitizer] [--no-peers] [--no-figures] [--list]
 # Writes DIR (default bench/results/<gpu>): measurements.csv (a line for each measurement, with date and hardware),
 # pieces.txt (what is done: it is not done again), notes.txt (what was not measured, and why), instructions.csv and
-# floors.csv, figures/. --built: the programs are there, nothing is built or tested. --minutes: no longer than this; what
-# is left is for the next time. --list: what there is to do, without a GPU if the programs are built.
+# floors.csv, figures/, late.txt (cases under compute-sanitizer that took too long: the next time they come last).
+# --built: the programs are there, nothing is built or tested. --minutes: no longer than this; what is left is for the
+# next time. --longest: of a piece, 590 if not said. --list: what there is to do, without a GPU if the programs are built.
 # The peers run under the Python that SLOWSDE_PYTHON names, or /usr/bin/python3; one that lacks PyTorch or JAX leaves
-# those lines out and says so. Replicas go up to 1e8 (--most), those of the peers to 1e7 (--peers-most).
+# those lines out and says so. Replicas go up to 1e8 (--most), those of the peers, too (--peers-most); a size that a peer
+# has no memory for is left out and said.
 # Exit status 77 without a GPU, 1 if a test or a check fails, 75 if the time is up and pieces are left.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 
-most=1e8 most_workers=4096 peers_most=1e7 sanitizer=yes peers=yes figures=yes out='' built='' minutes=0 list=no
+most=1e8 most_workers=4096 peers_most=1e8 longest=590 sanitizer=yes peers=yes figures=yes out='' built='' minutes=0 list=no
 while (($#)); do
   case $1 in
     --out) out=$2; shift ;;
@@ -26,15 +29,16 @@ while (($#)); do
     --most) most=$2; shift ;;
     --most-workers) most_workers=$2; shift ;;
     --peers-most) peers_most=$2; shift ;;
+    --longest) longest=$2; shift ;;
     --no-sanitizer) sanitizer=no ;;
     --no-peers) peers=no ;;
     --no-figures) figures=no ;;
     --list) list=yes ;;
-    *) sed -n '2,15p' "${BASH_SOURCE[0]}"; exit 2 ;;
+    *) sed -n '2,18p' "${BASH_SOURCE[0]}"; exit 2 ;;
   esac
   shift
 done
-longest=590 # seconds of a piece
+piece_seconds=$longest
 build=${built:-build/cuda}
 tools=$(command -v /usr/bin/python3 || command -v python3)
 python=${SLOWSDE_PYTHON:-$tools}
@@ -42,15 +46,16 @@ exec 3>&1 # what is said is said, wherever a piece's output goes
 say() { printf '== %s\n' "$*" >&3; }
 
 if [[ $list == no ]]; then
-  if ! command -v nvidia-smi >/dev/null || ! nvidia-smi -L | grep -q GPU; then
+  # What reads a pipe reads all of it: a writer that is cut off is a failure under pipefail.
+  if ! gpus=$(nvidia-smi -L 2>/dev/null) || [[ $gpus != *GPU* ]]; then
     echo "skipped: this machine shows no NVIDIA GPU"
     exit 77
   fi
-  gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -n 1 | tr -cs 'A-Za-z0-9\n' '-' | sed 's/-$//')
+  gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader | sed -n 1p | tr -cs 'A-Za-z0-9\n' '-' | sed 's/-$//')
   out=${out:-bench/results/$gpu}
   mkdir -p "$out"
-  measured=$out/measurements.csv pieces=$out/pieces.txt notes=$out/notes.txt
-  touch "$pieces"
+  measured=$out/measurements.csv pieces=$out/pieces.txt notes=$out/notes.txt late=$out/late.txt
+  touch "$pieces" "$late"
 fi
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -132,20 +137,22 @@ measure() {
 }
 
 if [[ -z $built && $list == no ]]; then
-  architecture=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d .)
+  architecture=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | sed -n 1p | tr -d .)
   say "build for sm_$architecture"
   longest=86400 # no piece of work with numbers: ninja goes on where it was stopped
   within_time build cmake --preset cuda -DCMAKE_CUDA_ARCHITECTURES="$architecture"
   within_time build cmake --build build/cuda --target slowsde_bench_gpu slowsde_bench_gpu_training \
     slowsde_bench_gpu_hessian --parallel
   within_time build cmake --build build/cuda --parallel
-  longest=590
+  longest=$piece_seconds
   build/cuda/slowsde info
 fi
 # A test that fails is named and the others and the measurements, which check what they compute, go on: a machine with
 # a GPU may not come again soon.
 if [[ -z $built ]]; then
-  for name in $(ctest --test-dir build/cuda -N -L gpu | sed -n 's/^ *Test *#[0-9]*: //p'); do
+  names=$(ctest --test-dir build/cuda -N -L gpu | sed -n 's/^ *Test *#[0-9]*: //p')
+  [[ -n $names ]] || { say "there are no tests of device code"; status=1; }
+  for name in $names; do
     check "$name" ctest --test-dir build/cuda -R "^$name\$" --output-on-failure --no-tests=error || status=1
   done
 fi
@@ -215,8 +222,10 @@ if [[ $list == no ]]; then
     # The columns by their names: multiprocessors and clock of slowsde's first line.
     read -r multiprocessors clock < <(awk -F, 'NR == 1 { for (i = 1; i <= NF; ++i) at[$i] = i }
       NR > 1 && $at["clock_mhz"] { print $at["multiprocessors"], $at["clock_mhz"]; exit }' "$measured")
-    "$tools" bench/sass_floor.py "$build/slowsde_bench_gpu" --clock "$clock" --multiprocessors "$multiprocessors" \
-      --measured "$measured" >"$out/instructions.csv" || status=1
+    result=0
+    "$tools" bench/sass_floor.py "$build/slowsde_bench_gpu" "$build/slowsde_bench_gpu_training" --clock "$clock" \
+      --multiprocessors "$multiprocessors" --measured "$measured" >"$out/instructions.csv" || result=$?
+    ((result == 0 || result == 77)) || status=1
     instructions=(--instructions "$out/instructions.csv")
   else
     say "no cuobjdump or no measurements: the instructions are not counted"
@@ -231,17 +240,62 @@ if [[ $list == no ]]; then
   fi
 fi
 
-if [[ $sanitizer == yes && -z $built ]]; then
-  if [[ $list == yes ]] || command -v compute-sanitizer >/dev/null; then
-    for tool in memcheck racecheck; do
-      for source in tests/gpu/test_*.cu tests/gpu/test_device_*.cpp; do
-        name=$(basename "${source%.*}")
-        program=build/cuda/tests/$name
-        # The test of refused memory asks for too much on purpose: the refusal is not an error of the program.
-        check "$tool-$name" compute-sanitizer --tool "$tool" --error-exitcode 1 --report-api-errors no "$program" ||
-          status=1
-      done
+# sanitize TOOL PROGRAM NUMBER NAME: one case of a test program under compute-sanitizer.
+sanitize() {
+  local tool=$1 program=$2 number=$3 name=$4 result=0
+  is_done "$name" && return
+  say "$name"
+  # By its number: in a filter by name commas and stars have a meaning. The test of refused memory asks for too much on
+  # purpose: the refusal is not an error of the program.
+  within_time "$name" compute-sanitizer --tool "$tool" --error-exitcode 1 --report-api-errors no "$program" \
+    --first="$number" --last="$number" || result=$?
+  if ((result == 124 || result == 137)); then
+    say "$name is unchecked: it ran out of its $longest s"
+    grep -qx "$name" "$late" || echo "$name" >>"$late"
+    status=1
+  elif ((result != 0)); then
+    say "$name failed"
+    status=1
+  else
+    mark_done "$name"
+    sed -i "/^$name\$/d" "$late"
+  fi
+}
+
+# sanitize_all no: the cases that have not been late yet; sanitize_all yes: those that have.
+sanitize_all() {
+  local tool source test program cases case number name
+  for tool in memcheck racecheck synccheck initcheck; do
+    for source in tests/gpu/test_*.cu tests/gpu/test_device_*.cpp; do
+      test=$(basename "${source%.*}")
+      program=build/cuda/tests/$test
+      if [[ $list == yes ]]; then echo "$tool-$test-*"; continue; fi
+      # The names stand between two lines of "=".
+      cases=$("$program" --list-test-cases | awk '/^=+$/ { ++line; next } line == 1') || cases=''
+      if [[ -z $cases ]]; then
+        say "$test lists no cases"
+        status=1
+        continue
+      fi
+      number=0
+      while IFS= read -r case; do
+        number=$((number + 1))
+        name=$tool-$test-$number-$(tr -cs 'A-Za-z0-9' '-' <<<"$case" | sed 's/^-//;s/-$//')
+        if grep -qx "$name" "$waiting"; then [[ $1 == yes ]] || continue; else [[ $1 == no ]] || continue; fi
+        sanitize "$tool" "$program" "$number" "$name" </dev/null
+      done <<<"$cases"
     done
+  done
+}
+
+if [[ $sanitizer == yes && -z $built ]]; then
+  if [[ $list == yes ]]; then
+    sanitize_all no
+  elif command -v compute-sanitizer >/dev/null; then
+    waiting=$scratch/waiting
+    cp "$late" "$waiting"
+    sanitize_all no
+    if [[ -s $waiting ]]; then sanitize_all yes; fi
   else
     say "compute-sanitizer is not installed: memory and races are unchecked"
   fi

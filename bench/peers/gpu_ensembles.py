@@ -57,6 +57,7 @@ class Torch:
         """What was compiled or captured for another size goes: the number of versions of a function is limited."""
         self.compiled_steps.clear()
         self.graphs.clear()
+        self.torch.cuda.empty_cache()  # what a size that was too large has left
         self.torch._dynamo.reset()  # pylint: disable=protected-access
 
     def compiled(self, name):

@@ -15,6 +15,7 @@ COLUMNS = (
 ).split(",")
 
 PATIENCE = 120  # seconds that one run may be expected to take
+LIMIT = 540  # seconds of a sweep: a piece of bench/gpu.sh that takes longer than 590 leaves none of its lines
 
 
 def text(value, digits=6):
@@ -47,29 +48,41 @@ def line(device, program, size, kernel_seconds, total_seconds, mean=None, standa
 
 class Sweep:
     """Sizes from small to large, each timed after a warm-up: the median of up to `repeats` runs. A size of which one run
-    would take longer than PATIENCE, by what the last one took, is said and left out."""
+    would take longer than PATIENCE, by what the last one took, is said and left out, and one whose warm-up and first run
+    would end after LIMIT."""
 
     def __init__(self, name, repeats=3):
         self.name, self.repeats, self.rate = name, repeats, 0.0
+        self.begin, self.compilation = time.perf_counter(), 0.0
 
     def expects_too_much(self, size, cost):
         expected = cost / self.rate if self.rate else 0
+        elapsed = time.perf_counter() - self.begin
         if expected > PATIENCE:
             print(f"{self.name} {size}: not measured: about {expected:.0f} s", file=sys.stderr)
-        return expected > PATIENCE
+        elif elapsed + self.compilation + 2 * expected > LIMIT:
+            print(f"{self.name} {size}: not measured: about {expected:.0f} s, after {elapsed:.0f} s of the sweep",
+                  file=sys.stderr)
+        else:
+            return False
+        return True
 
     def seconds(self, run, cost, prepare=lambda: None):
         """(median seconds, what the last run returned). run() returns when its result is on the host."""
         prepare()
+        begin = time.perf_counter()
         result = run()  # compiles, loads the kernels, fills the caches
+        first = time.perf_counter() - begin
         spent = []
         while len(spent) < self.repeats and (not spent or sum(spent) < 30):
             prepare()
             begin = time.perf_counter()
             result = run()
             spent.append(time.perf_counter() - begin)
-        self.rate = cost / statistics.median(spent)
-        return statistics.median(spent), result
+        median = statistics.median(spent)
+        self.rate = cost / median
+        self.compilation = max(self.compilation, first - median)
+        return median, result
 
 
 def form_parser(forms, description):
@@ -97,7 +110,10 @@ def made(form, make):
 
 
 def reason(error):
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    """In one line; PyTorch and XLA say in different words that there is no memory left."""
+    said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    memory = any(words in said.lower() for words in ("out of memory", "outofmemory", "resource_exhausted", "memoryerror"))
+    return f"out of memory: {said}" if memory else said
 
 
 def torch_on(device):
