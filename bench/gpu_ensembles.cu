@@ -182,13 +182,12 @@ __global__ void __launch_bounds__(chain_block) multiply_adds(Real factor, Real t
 
 /// The best of ten launches, in seconds.
 template <class Launch>
-double best_of_ten(Launch launch, const char* what) {
+double best_of_ten(Launch launch) {
   double best = std::numeric_limits<double>::infinity();
   for (int k = 0; k < 10; ++k) {
     slowsde::DeviceTimer timer;
     timer.start();
     launch();
-    slowsde::check_cuda(cudaGetLastError(), what);
     timer.stop();
     best = std::min(best, timer.seconds());
   }
@@ -201,12 +200,11 @@ void multiply_add_roof(const slowsde::Gpu& gpu, const char* precision) {
   slowsde::DeviceArray<Real> out(static_cast<std::size_t>(blocks) * chain_block);
   GpuRow row = row_of("multiply-adds", precision, 1, 1, 1, 1);
   row.program = "roof";
-  row.kernel_seconds = best_of_ten(
-      [&] {
-        multiply_adds<Real>
-            <<<blocks, chain_block>>>(static_cast<Real>(0.999), static_cast<Real>(1e-3), out.data());
-      },
-      "multiply-adds alone");
+  row.kernel_seconds = best_of_ten([&] {
+    multiply_adds<Real>
+        <<<blocks, chain_block>>>(static_cast<Real>(0.999), static_cast<Real>(1e-3), out.data());
+    slowsde::check_launch("multiply-adds alone");
+  });
   print_gpu_row(gpu, row, 2.0 * chains * chain_steps * chain_block * blocks);
 }
 
@@ -219,12 +217,10 @@ void roofs(Sweep& sweep) {
   slowsde::DeviceArray<char> from(bytes), to(bytes);
   GpuRow row = row_of("copy", "bytes", 1, 1, 1, 1);
   row.program = "roof";
-  row.kernel_seconds = best_of_ten(
-      [&] {
-        slowsde::check_cuda(cudaMemcpyAsync(to.data(), from.data(), bytes, cudaMemcpyDeviceToDevice),
-                            "copying on the device");
-      },
-      "copying on the device");
+  row.kernel_seconds = best_of_ten([&] {
+    slowsde::check_cuda(cudaMemcpyAsync(to.data(), from.data(), bytes, cudaMemcpyDeviceToDevice),
+                        "copying on the device");
+  });
   print_gpu_row(sweep.gpu(), row, 2.0 * static_cast<double>(bytes));
   for (const char* precision : {"f32", "f64"})
     trajectories<NoiseAlone>(sweep, "normals", precision, 4000000, 1000);

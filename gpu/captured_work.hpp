@@ -36,14 +36,16 @@ class CapturedWork {
       try {
         enqueue(static_cast<cudaStream_t>(apart));
       } catch (...) {
-        cudaStreamEndCapture(apart, &graph);
-        if (graph) cudaGraphDestroy(graph);
+        // What was thrown says what failed.
+        static_cast<void>(cudaStreamEndCapture(apart, &graph));
+        if (graph) static_cast<void>(cudaGraphDestroy(graph));
         throw;
       }
       check_cuda(cudaStreamEndCapture(apart, &graph), "ending a capture");
       const cudaError_t status = cudaGraphInstantiate(&executable_, graph, 0);
-      cudaGraphDestroy(graph);
+      const cudaError_t given_up = cudaGraphDestroy(graph);
       check_cuda(status, "instantiating a graph");
+      check_cuda(given_up, "giving up a captured graph");
     }
     check_cuda(cudaGraphLaunch(executable_, stream), "launching a graph");
   }

@@ -29,7 +29,7 @@ class DeviceArray {
       throw DeviceError("CUDA: an array of " + std::to_string(size) + " elements has no size in bytes");
     const cudaError_t status = cudaMalloc(reinterpret_cast<void**>(&data_), size * sizeof(T));
     if (status == cudaErrorMemoryAllocation) {
-      cudaGetLastError();  // the error is not sticky: what comes next starts clean
+      static_cast<void>(cudaGetLastError());  // the error is not sticky: what comes next starts clean
       std::size_t free = 0, total = 0;
       check_cuda(cudaMemGetInfo(&free, &total), "asking for the free memory");
       throw DeviceError("CUDA: out of memory: " + std::to_string(size * sizeof(T)) + " bytes asked for, " +

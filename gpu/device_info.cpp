@@ -20,7 +20,7 @@ GpuReport find_gpus() {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
   if (status != cudaSuccess) {
-    cudaGetLastError();
+    static_cast<void>(cudaGetLastError());
     int driver = 0;
     const bool driver_known = cudaDriverGetVersion(&driver) == cudaSuccess && driver > 0;
     report.why_none = driver_known ? cudaGetErrorString(status) : "this machine has no NVIDIA driver";

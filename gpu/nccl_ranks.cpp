@@ -120,7 +120,7 @@ class NcclConnection {
     return std::chrono::duration<double>(Clock::now() - begin).count();
   }
   [[noreturn]] void lose(const std::string& what) {
-    if (connection_) ncclCommAbort(std::exchange(connection_, nullptr));
+    if (connection_) static_cast<void>(ncclCommAbort(std::exchange(connection_, nullptr)));
     throw LostRank(what + " for " + std::to_string(static_cast<int>(params_.timeout)) + " s");
   }
   static void check_nccl(ncclResult_t status, const char* what) {

@@ -54,7 +54,6 @@ double integrate(DeviceReducer& reducer, const Observer& observer, const std::ve
       if (intervals[output].steps > 0) {
         timer.start();
         launch(intervals[output], first, n, states.data());
-        check_launch("launching an ensemble of trajectories");
         timer.stop();
       }
       reducer.add(output, observer, states.data());
@@ -107,6 +106,7 @@ ReducedEnsemble sde_moments_on_device(const Scheme& scheme, const S& sde, const 
       [&](const OutputInterval& interval, std::uint64_t first, std::int64_t n, Real* states) {
         detail::run_trajectories<Trajectory><<<detail::trajectory_blocks(n), detail::trajectories_block>>>(
             setup, interval, options.first_trajectory + first, n, states);
+        check_launch("launching an ensemble of trajectories");
       },
       {});
   return reducer.finish(seconds);

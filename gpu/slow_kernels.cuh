@@ -63,6 +63,7 @@ ReducedEnsemble reduce_slow(const P& problem, const SlowRun& run, int rank, std:
         cleared = first;
         run_slow_trajectories<Trajectory><<<trajectory_blocks(n), trajectories_block>>>(
             setup, interval, first, n, states, failed.data(), total.data());
+        check_launch("launching an ensemble of slow trajectories");
       },
       progress);
   ReducedEnsemble reduced = reducer.finish(seconds);

@@ -82,6 +82,76 @@ class Layers(unittest.TestCase):
             self.assertNotEqual(run(sys.executable, HERE / "check_layers.py", scratch).returncode, 0)
 
 
+class Launches(unittest.TestCase):
+    def check(self, text=None, file="gpu/planted.cu"):
+        """Runs the check on a copy of the folders that it reads, with a file of this text."""
+        with tempfile.TemporaryDirectory() as scratch:
+            copy = pathlib.Path(scratch)
+            for folder in ["gpu", "bench", "tests"]:
+                shutil.copytree(ROOT / folder, copy / folder)
+            if text:
+                (copy / file).write_text(f"#include <cuda_runtime.h>\nnamespace a {{\n{text}\n}}\n", encoding="utf-8")
+            return run(sys.executable, HERE / "check_launches.py", copy)
+
+    def assert_rejected(self, text, message, line=None, file="gpu/planted.cu"):
+        result = self.check(text, file)
+        self.assertEqual(result.returncode, 1, result.stdout + result.stderr)
+        self.assertRegex(result.stdout, rf"{re.escape(file)}:{line or '[0-9]+'}: {message}")
+        self.assertEqual(result.stdout.count(file), 1, result.stdout)
+
+    def assert_accepted(self, text, file="gpu/planted.cu"):
+        result = self.check(text, file)
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+
+    def test_an_unchanged_copy_passes(self):
+        self.assert_accepted(None)
+
+    def test_a_launch_that_is_not_checked_fails(self):
+        for file in ("gpu/planted.cuh", "bench/planted.cu", "tests/gpu/test_planted.cu"):
+            self.assert_rejected("void f() {\n  k<<<1, 2>>>(3);\n}", "this launch is not checked", 4, file)
+
+    def test_a_launch_whose_check_is_behind_another_launch_or_elsewhere_fails(self):
+        message = "this launch is not checked"
+        self.assert_rejected('void f() {\n  k<<<1, 2>>>();\n  k<<<1, 2>>>();\n  check_launch("k");\n}', message, 4)
+        self.assert_rejected('void f() { k<<<1, 2>>>(); }\nvoid g() { check_launch("k"); }', message, 3)
+        self.assert_rejected('struct A {\n  void f() { k<<<1, 2>>>(); }\n  void g() { check_launch("k"); }\n};', message, 4)
+        self.assert_rejected('int f() { k<<<1, 2>>>(); return 0; check_launch("k"); }', message)
+        self.assert_rejected('void f(bool a) { k<<<1, 2>>>(); if (a) { check_launch("k"); } }', message)
+        self.assert_rejected('void f(bool a) { if (a) { k<<<1, 2>>>(); } else { check_launch("k"); } }', message)
+        self.assert_rejected('void f() { check_launch("k"); k<<<1, 2>>>(); }', message)
+        self.assert_rejected('void f() { k<<<1, 2>>>();  // check_launch("k");\n}', message)
+
+    def test_a_launch_that_is_checked_passes(self):
+        self.assert_accepted('void f() { k<T><<<g(1), (2 + 3), 0, s>>>(a(), b); check_launch("k"); }')
+        self.assert_accepted('void f() { k<<<1, 2>>>(); check_cuda(cudaGetLastError(), "k"); }')
+        self.assert_accepted("void f() { k<<<1, 2>>>(); REQUIRE(cudaGetLastError() == cudaSuccess); }", "tests/gpu/test_planted.cu")
+        self.assert_accepted('void f() { use([&] { k<<<1, 2>>>(); }); check_launch("k"); }')
+        self.assert_accepted('void f(int a) { if (a == 1) { k<<<1, 2>>>(); } else if (a == 2) { k<<<3, 4>>>(); } else '
+                             'k<<<5, 6>>>(); check_launch("k"); }')
+        self.assert_accepted('void f() { const char* text = "k<<<1, 2>>>();"; }')
+
+    def test_a_status_that_is_dropped_fails(self):
+        for call, name in (("cudaMemset(p, 0, 1)", "cudaMemset"), ("cublasSetStream(h, s)", "cublasSetStream"),
+                           ("ncclGroupEnd()", "ncclGroupEnd"), ("cudaMalloc<int>(&p, 1)", "cudaMalloc<int>")):
+            self.assert_rejected(f"void f() {{ {call}; }}", f"the status of {name} is not used", 3)
+        message = "the status of cudaFree is not used"
+        self.assert_rejected("void f() {\n  if (p) cudaFree(p);\n}", message, 4)
+        self.assert_rejected("void f() { (void)cudaFree(p); }", message)
+        self.assert_rejected("void f() { use(p, cudaFree(p)); }", message)
+        self.assert_rejected("struct A {\n  ~A() { cudaFree(p); }\n  void f() { cudaFree(p); }\n};", message, 5)
+
+    def test_a_status_that_is_used_passes(self):
+        for text in ('check_cuda(cudaFree(p), "p");', "const cudaError_t status = cudaFree(p);", "if (cudaFree(p)) g();",
+                     "g(cudaFree(p) != cudaSuccess);", "return cudaFree(p);", "static_cast<void>(cudaFree(p));",
+                     'c.finish(ncclGroupEnd(), "all");', "std::puts(cudaGetErrorString(status));", "cudaStream_t(s);"):
+            self.assert_accepted(f"int f() {{ {text} }}")
+        self.assert_accepted("struct A {\n  ~A() {\n    if (p) cudaFree(p);\n  }\n};")
+
+    def test_a_tree_without_launches_fails(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            self.assertNotEqual(run(sys.executable, HERE / "check_launches.py", scratch).returncode, 0)
+
+
 class Headers(unittest.TestCase):
     def check(self, text):
         with tempfile.TemporaryDirectory() as scratch:
