@@ -16,6 +16,7 @@ import math
 TEXTS = ("date", "gpu", "program", "workload", "precision")
 COUNTS = ("replicas", "workers", "local_steps", "steps")
 NUMBERS = ("kernel_seconds", "total_seconds", "per_second_kernel", "per_second_total", "mean", "standard_error", "loss")
+COUNTED = ("slowsde", "slowsde-fused")  # programs whose instructions sass_floor.py counts
 ROOFS = ("copy", "multiply-adds", "normals")
 SIZE = {"f32": 4, "f64": 8}
 NETWORK_SAMPLES = 40  # network_samples of bench/gpu_ensembles.cu

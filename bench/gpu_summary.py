@@ -17,7 +17,7 @@ import csv
 import math
 import sys
 
-from gpu_csv import COUNTS, Malformed, floor_of, per_step, read, roofs_of, simulations
+from gpu_csv import COUNTED, COUNTS, Malformed, floor_of, per_step, read, roofs_of, simulations
 
 TOLERANCE = 1e-4
 RATE, RATIO, SHARE = 1e11, 10, 0.25  # the targets
@@ -62,7 +62,7 @@ def write_floors(path, rows, roofs, instructions):
                       "per_second_total", *(f"{n}_floor" for n in names), "binding", "share_of_floor"])
         for row in rows:
             floors = floor_of(row, roofs)
-            if (row["workload"], row["precision"]) in instructions:
+            if row["program"] in COUNTED and (row["workload"], row["precision"]) in instructions:
                 floors["instructions"] = float(instructions[row["workload"], row["precision"]]["floor_per_second"])
             if not floors:
                 continue

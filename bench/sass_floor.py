@@ -31,7 +31,7 @@ import re
 import subprocess
 import sys
 
-from gpu_csv import W3_BATCH, w3_terms
+from gpu_csv import COUNTED, W3_BATCH, w3_terms
 
 ARCHITECTURE = "sm_90"
 RATES = {"issue": 128, "fma": 128, "imad": 64, "alu": 64, "fp64": 64, "xu": 16, "conversion": 64, "memory": 32}
@@ -210,7 +210,7 @@ def best_measured(path):
     best = {}
     with open(path, encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            if row["program"] in ("slowsde", "slowsde-fused") and row["per_second_kernel"]:
+            if row["program"] in COUNTED and row["per_second_kernel"]:
                 key = row["workload"], row["precision"]
                 best[key] = max(best.get(key, 0.0), float(row["per_second_kernel"]))
     return best

@@ -225,6 +225,15 @@ class Summary(OnMadeUp):
         self.assertEqual((what, found), ("W3 f32 at K = 1024 over the best peer, at least 10", {}))
         self.assertRegex(said, r"^\d\S* \(torch-bmm-by-hand; replicas 1, steps 100\), (not )?met$")
 
+    def test_the_floor_by_instructions_is_that_of_the_kernels_that_were_counted(self):
+        status, _, err = called(gpu_summary, MADE_UP, "--floors", self.scratch / "floors.csv", "--instructions",
+                                self.counted(4.2e11))
+        self.assertEqual((status, err), (0, ""))
+        with open(self.scratch / "floors.csv", encoding="utf-8", newline="") as file:
+            floors = {(row["program"], row["workload"]): row["instructions_floor"] for row in csv.DictReader(file)}
+        self.assertEqual({key: floor for key, floor in floors.items() if floor},
+                         {("slowsde", "W1"): "4.2e+11", ("slowsde", "W2"): "4.2e+11", ("slowsde-fused", "W3"): "6.5e+07"})
+
     def test_a_target_changes_with_the_measurement(self):
         w1 = "W1 f32 worker-steps/s, at least 1e+11"
         faster = self.changed(lambda row: row.update(per_second_total="1.01e11"), lambda row: row["workload"] == "W1")
