@@ -10,7 +10,6 @@
 #include <nccl.h>
 
 #include <algorithm>
-#include <chrono>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -18,6 +17,7 @@
 #include "slowsde/gpu/bf16_kernels.hpp"
 #include "slowsde/gpu/current_gpu.hpp"
 #include "slowsde/gpu/device_array.hpp"
+#include "slowsde/optim/meetings.hpp"
 #include "slowsde/optim/rank_files.hpp"
 #endif
 
@@ -40,99 +40,98 @@ bool has_nccl() { return true; }
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 /// Calls do not block: each is polled, so that one for which a rank is missing can be given up.
 class NcclConnection {
  public:
   explicit NcclConnection(const NcclParams& params) : params_(params), gpu_(params.gpu) {
     ncclUniqueId id{};
-    if (params.rank == 0) check_nccl(ncclGetUniqueId(&id), "making a unique id");
+    if (params.rank == 0) check(ncclGetUniqueId(&id), "making a unique id");
+    const auto bytes = std::as_writable_bytes(std::span(&id, 1));
     if (params.mpi) {
-      const auto bytes = std::as_writable_bytes(std::span(&id, 1));
       const std::vector<std::byte> own(bytes.begin(), params.rank == 0 ? bytes.end() : bytes.begin());
       params.mpi->all_gather(own, bytes);
+      meetings_.emplace(params.mpi, params.timeout);
     } else {
-      files_.emplace(params.path, params.rank, params.size);
-      files_->share(std::as_writable_bytes(std::span(&id, 1)), params.timeout);
+      const auto files = std::make_shared<RankFiles>(params.path, params.rank, params.size);
+      files->share(bytes, params.timeout);
+      meetings_.emplace(files, params.timeout);
     }
     meet();
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;
     finish(ncclCommInitRankConfig(&connection_, params.size, id, params.rank, &config),
-           "connecting the ranks");
+           "connecting the GPUs");
   }
-  ~NcclConnection() {
-    if (connection_) ncclCommAbort(connection_);  // at the end nothing is under way, and it waits for nobody
-  }
+  ~NcclConnection() { abort(); }  // at the end nothing is under way, and it waits for nobody
   NcclConnection(const NcclConnection&) = delete;
   NcclConnection& operator=(const NcclConnection&) = delete;
 
   const NcclParams& params() const { return params_; }
   operator ncclComm_t() const { return connection_; }
 
-  /// Comes together with the other ranks before NCCL makes the GPU wait for them: here a lost one has a name.
-  void meet() {
-    ++meetings_;
-    if (params_.mpi) {
-      params_.mpi->barrier();
-      return;
-    }
-    files_->arrive(meetings_);
-    const Clock::time_point begin = Clock::now();
-    for (std::string absent; !(absent = files_->absent(meetings_)).empty();) {
-      if (seconds_since(begin) > params_.timeout) lose(absent + " did not come");
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-  }
+  /// Comes together with the other ranks before NCCL makes the GPU wait for them.
+  void meet() { meetings_->meet(); }
 
   /// Waits until a call that NCCL has begun is enqueued.
   void finish(ncclResult_t status, const char* what) {
-    const Clock::time_point begin = Clock::now();
+    const Meetings::Clock::time_point begin = Meetings::Clock::now();
     while (status == ncclInProgress) {
-      if (seconds_since(begin) > params_.timeout) lose(std::string("a rank of ") + what + " did not answer");
-      std::this_thread::yield();
-      ncclResult_t now = ncclInProgress;
-      check_nccl(ncclCommGetAsyncError(connection_, &now), "asking for NCCL's state");
-      status = now;
+      keep_waiting(what, begin);
+      status = state();
     }
-    check_nccl(status, what);
+    check(status, what);
   }
 
   /// Waits until the stream has done what was enqueued.
   void wait(cudaStream_t stream, const char* what) {
-    const Clock::time_point begin = Clock::now();
+    const Meetings::Clock::time_point begin = Meetings::Clock::now();
     for (;;) {
       const cudaError_t status = cudaStreamQuery(stream);
       if (status == cudaSuccess) return;
       if (status != cudaErrorNotReady) check_cuda(status, what);
-      ncclResult_t state = ncclSuccess;
-      check_nccl(ncclCommGetAsyncError(connection_, &state), "asking for NCCL's state");
-      if (state != ncclSuccess && state != ncclInProgress)
-        lose(std::string(what) + ": a rank was lost: " + ncclGetErrorString(state));
-      if (seconds_since(begin) > params_.timeout) lose(std::string(what) + ": a rank did not answer");
-      std::this_thread::yield();
+      check(state(), what);
+      keep_waiting(what, begin);
     }
   }
 
  private:
-  static double seconds_since(Clock::time_point begin) {
-    return std::chrono::duration<double>(Clock::now() - begin).count();
+  ncclResult_t state() const {
+    ncclResult_t now = ncclInProgress;
+    const ncclResult_t asked = ncclCommGetAsyncError(connection_, &now);
+    return asked == ncclSuccess ? now : asked;
   }
-  [[noreturn]] void lose(const std::string& what) {
+
+  void keep_waiting(const char* what, Meetings::Clock::time_point begin) {
+    try {
+      meetings_->keep_waiting(what, begin);
+    } catch (const LostRank&) {
+      abort();
+      throw;
+    }
+    std::this_thread::yield();
+  }
+
+  void check(ncclResult_t status, const char* what) {
+    if (status == ncclSuccess || status == ncclInProgress) return;
+    const std::string error = ncclGetErrorString(status);
+    // What NCCL sees of a peer that is gone: a closed connection. All else is this rank's own.
+    if (status == ncclRemoteError || status == ncclSystemError) {
+      // The roll before the abort: how long that takes the other ranks do not know.
+      const LostRank lost = meetings_->lost(what, error);
+      abort();
+      throw lost;
+    }
+    throw DeviceError(std::string("NCCL: ") + what + ": " + error);
+  }
+
+  void abort() {
     if (connection_) static_cast<void>(ncclCommAbort(std::exchange(connection_, nullptr)));
-    throw LostRank(what + " for " + std::to_string(static_cast<int>(params_.timeout)) + " s");
-  }
-  static void check_nccl(ncclResult_t status, const char* what) {
-    if (status != ncclSuccess && status != ncclInProgress)
-      throw DeviceError(std::string("NCCL: ") + what + ": " + ncclGetErrorString(status));
   }
 
   NcclParams params_;
   CurrentGpu gpu_;  // before NCCL binds the connection to whichever is current
-  std::optional<RankFiles> files_;
+  std::optional<Meetings> meetings_;
   ncclComm_t connection_ = nullptr;
-  std::uint64_t meetings_ = 0;
 };
 
 class NcclSum final : public DeviceSum {
@@ -197,10 +196,16 @@ class NcclCommunicator final : public Communicator {
       lengths[static_cast<std::size_t>(rank())] = static_cast<double>(own.size());
     });
     auto* const device = room<std::byte>(all.size());
+    const auto length_of = [&](int r) {
+      return static_cast<std::size_t>(lengths[static_cast<std::size_t>(r)]);
+    };
     std::size_t at = 0;
+    for (int r = 0; r < rank(); ++r) at += length_of(r);
+    // Before any broadcast: behind one this copy would wait for the other ranks, however long they take.
+    to_device(device + at, own.data(), own.size());
+    at = 0;
     for (int r = 0; r < size(); ++r) {
-      const auto length = static_cast<std::size_t>(lengths[static_cast<std::size_t>(r)]);
-      if (r == rank()) to_device(device + at, own.data(), length);
+      const std::size_t length = length_of(r);
       if (length > 0)
         c.finish(ncclBroadcast(device + at, device + at, length, ncclUint8, r, c, nullptr), what);
       at += length;

@@ -31,8 +31,9 @@ struct NcclRanks {
 };
 
 /// Makes the rank's GPU the current one and connects it with those of the other ranks. A rank that does not
-/// come to a call within the timeout ends it on the others with LostRank, which names it; the connection is
-/// then aborted. Throws DeviceError where CUDA or NCCL refuses, and in a build without NCCL.
+/// come to a call within the timeout, or is lost within one, ends it on the others with LostRank, which names
+/// it; the connection is then aborted. Throws DeviceError where CUDA or NCCL refuses, and in a build without
+/// NCCL.
 NcclRanks make_nccl_ranks(const NcclParams& params);
 
 }  // namespace slowsde

@@ -37,6 +37,13 @@ class Communicator {
   /// all = the ranks' `own`, one after the other; their lengths may differ.
   virtual void all_gather(std::span<const std::byte> own, std::span<std::byte> all) = 0;
 
+  /// For ranks of which something other than these calls failed: asks all whether they are there, for
+  /// `seconds`, and answers those that ask. The names of the ranks that did not answer; where no rank can be
+  /// lost, none.
+  virtual std::string absent_from_roll(double /*seconds*/) { return {}; }
+  /// Whether another rank asks so. It is not answered yet.
+  virtual bool roll_called() { return false; }
+
   /// values ← their mean over the ranks, summed in double precision in the order of the ranks.
   template <class Real>
   void all_reduce_mean(std::span<Real> values);

@@ -124,6 +124,19 @@ class MpiCommunicator final : public Communicator {
     wait(request);
   }
 
+  std::string absent_from_roll(double seconds) override {
+    // Those that come later ask too, so this rank answers to the end.
+    const std::string absent = silent_ranks(seconds, true);
+    lost_ = true;  // whatever failed, the ranks are no longer in step
+    return absent;
+  }
+
+  bool roll_called() override {
+    int asked = 0;
+    return MPI_Iprobe(MPI_ANY_SOURCE, question_tag, questions_, &asked, MPI_STATUS_IGNORE) == MPI_SUCCESS &&
+           asked;
+  }
+
  private:
   void check(int code) {
     if (code == MPI_SUCCESS) return;
@@ -179,16 +192,18 @@ class MpiCommunicator final : public Communicator {
       MPI_Request_free(&request);
   }
 
-  /// The names of the ranks that do not answer now, or nothing if all do.
-  std::string silent_ranks() {
+  std::string silent_ranks() { return silent_ranks(std::clamp(timeout_, 0.5, 5.0), false); }
+
+  /// The names of the ranks that do not answer within `seconds`, or nothing if all do; then it returns at
+  /// once unless it is to `stay`.
+  std::string silent_ranks(double seconds, bool stay) {
     std::vector<bool> silent(static_cast<std::size_t>(size_), true);
     silent[static_cast<std::size_t>(rank_)] = false;
     int missing = size_ - 1;
     for (int r = 0; r < size_; ++r)
       if (r != rank_) send_empty(r, question_tag);
-    const double grace = std::clamp(timeout_, 0.5, 5.0);
     for (const Clock::time_point begin = Clock::now();
-         missing > 0 && Seconds(Clock::now() - begin).count() < grace;) {
+         (stay || missing > 0) && Seconds(Clock::now() - begin).count() < seconds;) {
       answer();
       int answered = 0;
       MPI_Status status;

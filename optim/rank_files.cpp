@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <exception>
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -45,7 +46,7 @@ RankFiles::RankFiles(std::string path, int rank, int size)
 
 RankFiles::~RankFiles() {
   constexpr std::uint64_t all = std::numeric_limits<std::uint64_t>::max();
-  if (!own_) return;
+  if (!own_ || std::uncaught_exceptions() > 0) return;
   try {
     arrive(all);
     if (rank_ != 0) return;
@@ -85,18 +86,27 @@ void RankFiles::arrive(std::uint64_t count) {
               std::to_string(count) + " " + host_name() + " " + std::to_string(getpid()) + "\n");
 }
 
+RankFiles::Place RankFiles::place_of(int rank) const {
+  std::ifstream in(file_of(rank));
+  Place place;
+  return in >> place.at >> place.host >> place.process ? place : Place{};
+}
+
 std::string RankFiles::absent(std::uint64_t count) const {
   std::string names;
   for (int r = 0; r < size_; ++r) {
-    std::ifstream in(file_of(r));
-    std::uint64_t reached = 0;
-    std::string host, process;
-    const bool known = static_cast<bool>(in >> reached >> host >> process);
-    if (known && reached >= count) continue;
+    const Place place = place_of(r);
+    if (place.at >= count) continue;
     names += (names.empty() ? "rank " : ", rank ") + std::to_string(r) + " of " + std::to_string(size_);
-    if (known) names += " (" + host + ", process " + process + ")";
+    if (place.at > 0) names += " (" + place.host + ", process " + place.process + ")";
   }
   return names;
+}
+
+bool RankFiles::reached_by_another(std::uint64_t count) const {
+  for (int r = 0; r < size_; ++r)
+    if (r != rank_ && place_of(r).at == count) return true;
+  return false;
 }
 
 }  // namespace slowsde

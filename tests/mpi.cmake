@@ -22,6 +22,10 @@ foreach(how stop kill)
                    ${mpirun} ${MPIEXEC_NUMPROC_FLAG} 3 $<TARGET_FILE:mpi_ranks> lose ${how} 2)
   set_tests_properties(mpi_lost_rank_${how} PROPERTIES LABELS unit PROCESSORS 2 TIMEOUT 60)
 endforeach()
+add_test(NAME mpi_lost_rank_roll
+         COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/mpi/check_lost_rank.py stop 40
+                 ${mpirun} ${MPIEXEC_NUMPROC_FLAG} 3 $<TARGET_FILE:mpi_ranks> roll 300)
+set_tests_properties(mpi_lost_rank_roll PROPERTIES LABELS unit PROCESSORS 2 TIMEOUT 60)
 if(TARGET slowsde_program)
   add_test(NAME mpi_same_result
            COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/mpi/check_same_result.py $<TARGET_FILE:slowsde_program>

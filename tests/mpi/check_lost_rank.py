@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Checks that a lost rank ends a training with its name: usage check_lost_rank.py HOW LIMIT COMMAND…
 
-COMMAND runs tests/mpi/ranks.cpp's `lose HOW TIMEOUT` under mpirun, which loses rank 1. The run has to end within LIMIT
-seconds, with an exit status other than 0 and a line that names rank 1. HOW = stop: that line is slowsde's own, from
-every other rank; HOW = kill: it may be mpirun's, which ends the others when it sees a process die.
+COMMAND runs tests/mpi/ranks.cpp's `lose HOW TIMEOUT` or `roll TIMEOUT` under mpirun, which loses rank 1. The run has
+to end within LIMIT seconds, with an exit status other than 0 and a line that names rank 1. HOW = stop: that line is
+slowsde's own, from every other rank; HOW = kill: it may be mpirun's, which ends the others when it sees a process die.
 """
 import os
 import re

@@ -1,6 +1,7 @@
-// A rank of the tests with mpirun: usage ranks hold | ranks lose HOW TIMEOUT.
+// A rank of the tests with mpirun: usage ranks hold | ranks lose HOW TIMEOUT | ranks roll TIMEOUT.
 //   hold   collectives and split trainings, as the ranks within one process have them
 //   lose   rank 1 is lost in the middle of a training: it stops (HOW = stop), or is killed (HOW = kill)
+//   roll   rank 1 stops in the middle of a call that is not MPI's; rank 0 sees it fail, the others wait long
 #include <signal.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include <memory>
 #include <string>
 
+#include "slowsde/optim/meetings.hpp"
 #include "slowsde/optim/mpi_communicator.hpp"
 #include "tests/support/split_training.hpp"
 
@@ -59,12 +61,28 @@ int lose(const std::string& how, double timeout) {
   return 0;
 }
 
+int roll(double timeout) {
+  const std::shared_ptr<Communicator> ranks = make_mpi_communicator(timeout);
+  Meetings meetings(ranks, timeout);
+  meetings.meet();
+  if (ranks->rank() == 1) raise(SIGSTOP);
+  try {
+    if (ranks->rank() == 0) throw meetings.lost("a sum", "a closed connection");
+    for (const auto begin = Meetings::Clock::now();;) meetings.keep_waiting("a sum", begin);
+  } catch (const LostRank& lost) {
+    std::fprintf(stderr, "seen by rank %d: %s\n", ranks->rank(), lost.what());
+    sleep(2);  // the other ranks see it too
+    end_all_ranks(9);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const std::string what = argc > 1 ? argv[1] : "";
   if (what == "hold") return hold();
   if (what == "lose" && argc == 4) return lose(argv[2], std::atof(argv[3]));
-  std::fprintf(stderr, "usage: ranks hold | ranks lose stop|kill TIMEOUT\n");
+  if (what == "roll" && argc == 3) return roll(std::atof(argv[2]));
+  std::fprintf(stderr, "usage: ranks hold | ranks lose stop|kill TIMEOUT | ranks roll TIMEOUT\n");
   return 2;
 }
