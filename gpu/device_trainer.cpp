@@ -176,7 +176,7 @@ class DeviceTrainer final : public Trainer<Real> {
     return range;
   }
 
-  /// The mean over the workers of all ranks, in `count` copies `stride` apart.
+  /// The mean over the workers of all ranks, in `count` copies `apart` from each other.
   void mean_over_workers(const Real* rows, std::int64_t stride, Real* to, int count, std::int64_t apart = 0) {
     const auto d = static_cast<std::int64_t>(d_);
     enqueue_sum_of_rows(rows, share_.count, stride, d, sum_.data(), stream_);
@@ -201,14 +201,29 @@ class DeviceTrainer final : public Trainer<Real> {
     }
   }
 
+  /// θ ← θ + the mean of the workers' displacements from it, which is what travels.
+  void displace_theta() {
+    const auto d = static_cast<std::int64_t>(d_);
+    if (shared_.size() == 0) shared_ = DeviceArray<float>(d_);
+    enqueue_sum_of_rows(rows_.data(), share_.count, d, d, sum_.data(), stream_);
+    enqueue_part_of_displacement(sum_.data(), share_.count, params_.workers, theta_.data(), d, shared_.data(),
+                                 stream_);
+    device_sum_->sum(shared_.data(), d_, bf16_, stream_);
+    enqueue_displaced(shared_.data(), d, theta_.data(), stream_);
+  }
+
   void average() {
     const auto d = static_cast<std::int64_t>(d_), apart = static_cast<std::int64_t>(vectors_) * d;
-    mean_over_workers(rows_.data(), d, theta_.data(), 1);
+    if (device_sum_ && bf16_)
+      displace_theta();
+    else
+      mean_over_workers(rows_.data(), d, theta_.data(), 1);
     if (params_.buffers == BufferPolicy::reset && buffers_.size() > 0)
       check_cuda(cudaMemsetAsync(buffers_.data(), 0, buffers_.size() * sizeof(Real), stream_),
                  "resetting the buffers");
     for (std::size_t v = 0; v < vectors_ && params_.buffers == BufferPolicy::averaged; ++v) {
       Real* const first = buffers_.data() + v * d_;
+      // As bfloat16 too it is themselves that travel: what is never negative then stays so.
       mean_over_workers(first, apart, first, share_.count, apart);
     }
   }

@@ -28,8 +28,10 @@ struct DeviceTrainerParams {
   int threads = 0;  ///< of a worker's block (fused): a multiple of 32 up to 256; 0: by the network's size
   /// Sums over the ranks, in single precision; without it they go through the communicator, in double.
   std::shared_ptr<DeviceSum> device_sum = nullptr;
-  bool bf16 = false;  ///< whether those sums travel as bfloat16
-  int gpu = 0;        ///< number of the GPU, modulo how many this process sees
+  /// Whether those sums travel as bfloat16: of parameters the displacement from the average before, buffers
+  /// and gradients themselves.
+  bool bf16 = false;
+  int gpu = 0;  ///< number of the GPU, modulo how many this process sees
   /// Where given, the seconds that rounds take on the device are added to it, without what the host does
   /// between them: measured at some cost, so not for the end-to-end time. The caller owns it.
   double* kernel_seconds = nullptr;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "slowsde/gpu/cuda_check.hpp"
+#include "slowsde/gpu/displacement.hpp"
 #include "slowsde/gpu/update_sink.hpp"
 #include "slowsde/gpu/with_formula.hpp"
 
@@ -42,6 +43,19 @@ __global__ void divided(const From* sum, double divisor, std::int64_t d, Real* t
   to[c * stride + j] = static_cast<Real>(static_cast<double>(sum[j]) / divisor);
 }
 
+template <class Real>
+__global__ void part_of_displacements(const double* own_sum, int own_workers, int workers, const Real* start,
+                                      std::int64_t d, float* to) {
+  const std::int64_t j = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (j < d) to[j] = part_of_displacement(own_sum[j], own_workers, workers, start[j]);
+}
+
+template <class Real>
+__global__ void add_displacements(const float* displacement, std::int64_t d, Real* theta) {
+  const std::int64_t j = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (j < d) theta[j] = displaced(theta[j], displacement[j]);
+}
+
 template <class Formula, class Real>
 __global__ void update(UpdateSink<Formula, Real> sink, std::int64_t d, const Real* g, Real* theta) {
   const std::int64_t j = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -71,6 +85,20 @@ void enqueue_divided(const From* sum, double divisor, std::int64_t d, Real* to, 
 }
 
 template <class Real>
+void enqueue_part_of_displacement(const double* own_sum, int own_workers, int workers, const Real* start,
+                                  std::int64_t d, float* to, cudaStream_t stream) {
+  part_of_displacements<<<blocks_for(d), threads_per_block, 0, stream>>>(own_sum, own_workers, workers, start,
+                                                                         d, to);
+  check_launch("launching the displacement of the mean");
+}
+
+template <class Real>
+void enqueue_displaced(const float* displacement, std::int64_t d, Real* theta, cudaStream_t stream) {
+  add_displacements<<<blocks_for(d), threads_per_block, 0, stream>>>(displacement, d, theta);
+  check_launch("launching the addition of the displacement");
+}
+
+template <class Real>
 void enqueue_update(UpdateFormula formula, const UpdateNumbers<Real>& numbers, std::int64_t d, const Real* g,
                     Real* theta, Real* state, cudaStream_t stream) {
   with_formula(formula, [&]<class Formula>(Formula) {
@@ -86,6 +114,12 @@ template void enqueue_divided(const double*, double, std::int64_t, float*, int, 
 template void enqueue_divided(const double*, double, std::int64_t, double*, int, std::int64_t, cudaStream_t);
 template void enqueue_divided(const float*, double, std::int64_t, float*, int, std::int64_t, cudaStream_t);
 template void enqueue_divided(const float*, double, std::int64_t, double*, int, std::int64_t, cudaStream_t);
+template void enqueue_part_of_displacement(const double*, int, int, const float*, std::int64_t, float*,
+                                           cudaStream_t);
+template void enqueue_part_of_displacement(const double*, int, int, const double*, std::int64_t, float*,
+                                           cudaStream_t);
+template void enqueue_displaced(const float*, std::int64_t, float*, cudaStream_t);
+template void enqueue_displaced(const float*, std::int64_t, double*, cudaStream_t);
 template void enqueue_update(UpdateFormula, const UpdateNumbers<float>&, std::int64_t, const float*, float*,
                              float*, cudaStream_t);
 template void enqueue_update(UpdateFormula, const UpdateNumbers<double>&, std::int64_t, const double*,

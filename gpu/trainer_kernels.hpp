@@ -53,6 +53,15 @@ template <class From, class Real>
 void enqueue_divided(const From* sum, double divisor, std::int64_t d, Real* to, int count,
                      std::int64_t stride, cudaStream_t stream);
 
+/// to[j] = this rank's part of the displacement from start[j], see displacement.hpp.
+template <class Real>
+void enqueue_part_of_displacement(const double* own_sum, int own_workers, int workers, const Real* start,
+                                  std::int64_t d, float* to, cudaStream_t stream);
+
+/// Displaces theta[j] by displacement[j].
+template <class Real>
+void enqueue_displaced(const float* displacement, std::int64_t d, Real* theta, cudaStream_t stream);
+
 /// One step of a rule on d parameters; state: (vectors × d).
 template <class Real>
 void enqueue_update(UpdateFormula formula, const UpdateNumbers<Real>& numbers, std::int64_t d, const Real* g,
