@@ -99,7 +99,6 @@ TEST_CASE("who waits long comes to the roll of who does not, within the call and
 }
 
 TEST_CASE("a rank that is already at the next meeting, or at its end, has not called the roll") {
-  using namespace std::chrono_literals;
   const auto said = said_by(3, 60, [](int r, Meetings& meetings) {
     meetings.meet();
     if (r == 2)
@@ -108,6 +107,13 @@ TEST_CASE("a rank that is already at the next meeting, or at its end, has not ca
     meetings.meet();
   });
   for (const std::string& error : said) CHECK(error == "");
+
+  const slowsde::test::Scratch scratch;
+  const std::string path = (scratch.path() / "id").string();
+  Meetings first(std::make_shared<RankFiles>(path, 0, 2), 60);
+  RankFiles(path, 1, 2).arrive(1);  // it ends at once
+  for (const auto begin = Meetings::Clock::now(); seconds_since(begin) < 0.3;)
+    first.keep_waiting("a sum", begin);
 }
 
 TEST_CASE("where all ranks are there, the roll says so and ends at once") {
