@@ -21,9 +21,9 @@ struct Ranks {
 };
 
 /// Connects this process with the others that a launcher started: over MPI, and between GPUs over NCCL where
-/// it is there. Under torchrun, which is no launcher of MPI, GPUs are connected over the files that the
-/// environment variable SLOWSDE_RANK_FILES names. `timeout`: seconds to wait for a rank. Throws BackendError
-/// where there is no way, and LostRank.
+/// it is there. Where the environment variable SLOWSDE_RANK_FILES names files, GPUs are connected over those
+/// without MPI, as under torchrun, which is no launcher of it. `timeout`: seconds to wait for a rank. Throws
+/// BackendError where there is no way, and LostRank.
 Ranks connect_ranks(const Launch& launch, Backend backend, double timeout);
 
 }  // namespace slowsde

@@ -235,10 +235,10 @@ Result TrainExperiment::run(ConfigTable& config, RunContext& context) const {
   for (const TrainRun& run : plan.runs)
     all.push_back({&run, std::vector<TrainedReplica>(static_cast<std::size_t>(plan.replicas))});
   const std::size_t R = static_cast<std::size_t>(plan.replicas), jobs = all.size() * R;
-  // Seeds and runs are independent; threads that are left over share a replica's workers.
-  const int per_job = std::max(1, context.threads / static_cast<int>(std::min<std::size_t>(jobs, 1u << 20)));
   context.progress.label("training");
-  const auto train = [&](std::size_t job, int threads) {
+  const TrainTeams teams =
+      train_teams(context.backend, context.ranks.launch.several(), context.threads, jobs);
+  parallel_for(teams.at_once, jobs, [&](std::size_t job) {
     Trained& trained = all[job / R];
     TrainedReplica& replica = trained.replicas[job % R];
     const std::string key = context.scope + trained.run->name + '#' + std::to_string(job % R);
@@ -247,14 +247,10 @@ Result TrainExperiment::run(ConfigTable& config, RunContext& context) const {
       context.progress.add(training_work(plan, *trained.run) + measuring_work(plan, *trained.run));
       return;
     }
-    replica = train_replica(plan, *trained.run, context.seed, job % R, threads,
+    replica = train_replica(plan, *trained.run, context.seed, job % R, teams.threads_each,
                             [&](double work) { context.progress.add(work); });
     if (context.journal) context.journal->add(key, replica.bytes());
-  };
-  if (context.ranks.launch.several())  // all processes do the same one at a time
-    for (std::size_t job = 0; job < jobs; ++job) train(job, context.threads);
-  else
-    parallel_for(context.threads, jobs, [&](std::size_t job) { train(job, per_job); });
+  });
 
   Result result = assemble(plan, all);
   for (const Trained& trained : all) {

@@ -224,6 +224,13 @@ const std::vector<TrainObservable>& train_observables() {
   return all;
 }
 
+TrainTeams train_teams(Backend backend, bool several, int threads, std::size_t trainings) {
+  if (several || backend == Backend::cuda) return {.at_once = 1, .threads_each = threads};
+  // They are independent; threads that are left over share a training's workers.
+  const int at_once = std::max(1, static_cast<int>(std::min(static_cast<std::size_t>(threads), trainings)));
+  return {.at_once = at_once, .threads_each = threads / at_once};
+}
+
 NetworkTask task_of(const TrainPlan& plan, const TrainRun& run, std::uint64_t seed) {
   return {.network = plan.network.get(),
           .loss = plan.loss,

@@ -1,6 +1,7 @@
 // What a configuration of kind `train` says: data, network, runs and what is measured.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -108,6 +109,16 @@ const std::vector<TrainObservable>& train_observables();
 /// Reads the tables [data], [network], [train], [measure], [cost] and [[runs]]. With the backend cuda, throws
 /// ConfigError for a run that the device trainer does not do.
 TrainPlan read_train_plan(ConfigTable& config, const RunContext& context);
+
+/// How the trainings of all runs and seeds share the threads.
+struct TrainTeams {
+  int at_once = 1;       ///< trainings
+  int threads_each = 1;  ///< that share a training's workers
+};
+
+/// `several`: processes, which all do the same training. These and the trainings on a GPU, which one alone
+/// keeps busy and whose memory is one's, come one after the other.
+TrainTeams train_teams(Backend backend, bool several, int threads, std::size_t trainings);
 
 /// What the gradients of a run depend on.
 NetworkTask task_of(const TrainPlan& plan, const TrainRun& run, std::uint64_t seed);

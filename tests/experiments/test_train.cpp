@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "slowsde/experiments/config.hpp"
@@ -191,6 +192,18 @@ TEST_CASE("the result has the same bits for any number of threads") {
       CHECK(same);
     }
   }
+}
+
+TEST_CASE("trainings share the threads; on a GPU and between processes they come one after the other") {
+  const auto teams = [](Backend backend, bool several, int threads, std::size_t trainings) {
+    const TrainTeams of = train_teams(backend, several, threads, trainings);
+    return std::pair(of.at_once, of.threads_each);
+  };
+  CHECK(teams(Backend::cpu, false, 8, 3) == std::pair(3, 2));
+  CHECK(teams(Backend::cpu, false, 8, 100) == std::pair(8, 1));
+  CHECK(teams(Backend::cpu, false, 1, 100) == std::pair(1, 1));
+  CHECK(teams(Backend::cpu, true, 8, 3) == std::pair(1, 8));
+  for (const bool several : {false, true}) CHECK(teams(Backend::cuda, several, 8, 3) == std::pair(1, 8));
 }
 
 TEST_CASE("a replica's values do not depend on how many there are, nor a run's on its neighbours") {
