@@ -15,6 +15,7 @@
 #include "slowsde/experiments/run_journal.hpp"
 #include "slowsde/experiments/train_plan.hpp"
 #include "slowsde/experiments/train_replica.hpp"
+#include "slowsde/gpu/trainer_memory.hpp"
 #include "slowsde/problems/random_address.hpp"
 #include "slowsde/sde/parallel.hpp"
 #include "slowsde/sde/statistics.hpp"
@@ -275,7 +276,7 @@ Estimate TrainExperiment::estimate(ConfigTable& config, const RunContext& contex
   Estimate estimate;
   const double d = plan.network->dim(), real = plan.single_precision ? sizeof(float) : sizeof(double);
   const TrainMeasures& measures = plan.measures;
-  double widest = 0;
+  double widest = 0, device_bytes = 0;
   // vectors of length d that a measurement holds at once
   double krylov = std::max({2.0 * measures.trace_products / 3, 20.0,
                             measures.spectrum_at.empty() ? 0.0 : measures.spectrum_steps + 2.0});
@@ -288,16 +289,26 @@ Estimate TrainExperiment::estimate(ConfigTable& config, const RunContext& contex
         krylov = std::max(krylov,
                           0.0 + measures.divergence_vectors +
                               SpreadResponse::lanczos_steps(run.trainer, static_cast<std::int64_t>(point.H)));
-    if (context.measure)
+    if (context.backend == Backend::cuda) {
+      const Launch& launch = plan.ranks.launch;
+      const TrainerMemory memory =
+          trainer_memory(run.trainer, task_of(plan, run, context.seed), plan.device,
+                         WorkerShare::of(run.trainer.workers, launch.rank, launch.size),
+                         plan.single_precision, shared_memory_of_block());
+      device_bytes = std::max(device_bytes, memory.bytes);
+    } else if (context.measure) {
       estimate.seconds += plan.replicas * replica_seconds(plan, run, context.seed) / context.threads;
+    }
     estimate.notes.push_back(fmt::format(
         "{}: d = {}, {} steps of {} x {} samples ({:.3g} epochs), {} rounds", run.name, plan.network->dim(),
         run.trainer.total_steps, run.trainer.workers, run.local_batch(),
         static_cast<double>(run.trainer.total_steps) / static_cast<double>(run.sampling.steps_per_epoch()),
         run.points.back().rounds));
   }
+  const bool on_device = context.backend == Backend::cuda;  // where one training comes after the other
+  if (on_device) estimate.notes.push_back(fmt::format("device memory: about {:.4g} MB", 1e-6 * device_bytes));
   // the Krylov basis of Lanczos beside the workers, for each thread; the data once
-  estimate.bytes = context.threads * (widest + 8 * d * krylov) +
+  estimate.bytes = (on_device ? 1 : context.threads) * (widest + 8 * d * krylov) +
                    4.0 * static_cast<double>(plan.data.train.x.size() + plan.data.test.x.size());
   if (measures.parameters)  // of the replicas, of the result and of its file
     estimate.bytes += 3 * 8 * d * static_cast<double>(plan.replicas) * static_cast<double>(plan.runs.size());

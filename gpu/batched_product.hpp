@@ -2,6 +2,7 @@
 // consist.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace slowsde {
@@ -18,6 +19,9 @@ struct BatchedProduct {
   int count = 1;
   bool accumulate = false;  ///< C_w += op(A_w) op(B_w)
 };
+
+/// What a library of products is given to work in.
+inline constexpr std::size_t product_workspace_bytes = std::size_t{32} << 20;
 
 /// The first worker's matrix, and how far the next one's is from it: 0 where all have the same.
 template <class Number>

@@ -28,7 +28,7 @@ __global__ void each(Function f, std::int64_t count) {
 /// Products by cuBLAS and functions by kernels, one after the other on a stream.
 class CublasMachine {
  public:
-  explicit CublasMachine(cudaStream_t stream) : workspace_(std::size_t{32} << 20) {
+  explicit CublasMachine(cudaStream_t stream) : workspace_(product_workspace_bytes) {
     check_cublas(cublasCreate(&handle_), "creating a handle");
     use(stream);
   }

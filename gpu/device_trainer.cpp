@@ -113,8 +113,6 @@ class DeviceTrainer final : public Trainer<Real> {
  private:
   using Trainer<Real>::params_, Trainer<Real>::d_, Trainer<Real>::vectors_, Trainer<Real>::communicator_,
       Trainer<Real>::share_, Trainer<Real>::state_;
-  static constexpr std::int64_t table_entries = std::int64_t{1} << 24;  ///< samples uploaded at a time
-  static constexpr std::int64_t most_steps = std::int64_t{1} << 16;     ///< in one enqueuing
 
   double train(std::int64_t H, const typename Trainer<Real>::Hook& before_average) override {
     gpu_.set();  // the caller may be another thread than the maker
@@ -128,9 +126,7 @@ class DeviceTrainer final : public Trainer<Real> {
       fetch_average();
       this->show(before_average, {});
     } else {
-      const std::int64_t per_step = static_cast<std::int64_t>(own_) * source_.batch;
-      const std::int64_t at_once =
-          std::clamp<std::int64_t>(table_.needed() ? table_entries / per_step : most_steps, 1, most_steps);
+      const std::int64_t at_once = table_.at_once();
       DeviceTimer timer;
       for (std::int64_t h = 0; h < H; h += at_once) {
         const StepRange<Real> steps =

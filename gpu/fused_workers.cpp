@@ -25,14 +25,6 @@ int threads_for(const NetworkLayout& layout) {
   return std::clamp((tiles + 31) / 32 * 32, 64, most_fused_threads);
 }
 
-std::size_t most_block_bytes() {
-  int device = 0, most = 0;
-  check_cuda(cudaGetDevice(&device), "asking for the device");
-  check_cuda(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
-             "asking for a block's shared memory");
-  return static_cast<std::size_t>(most);
-}
-
 template <class Real>
 class FusedWorkers final : public WorkerSteps<Real> {
  public:
@@ -87,6 +79,14 @@ class FusedWorkers final : public WorkerSteps<Real> {
 };
 
 }  // namespace
+
+std::size_t most_block_bytes() {
+  int device = 0, most = 0;
+  check_cuda(cudaGetDevice(&device), "asking for the device");
+  check_cuda(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
+             "asking for a block's shared memory");
+  return static_cast<std::size_t>(most);
+}
 
 template <class Real>
 std::unique_ptr<WorkerSteps<Real>> make_fused_workers(const WorkerTask<Real>& task, int threads,

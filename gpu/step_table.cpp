@@ -1,5 +1,7 @@
 #include "slowsde/gpu/step_table.hpp"
 
+#include <algorithm>
+
 namespace slowsde {
 
 StepTable::StepTable(const NetworkTask& task, std::uint64_t replica, const WorkerShare& share)
@@ -12,6 +14,12 @@ StepTable::StepTable(const NetworkTask& task, std::uint64_t replica, const Worke
 
 bool StepTable::needed() const {
   return task_.sampling.sampling == Sampling::epoch || task_.sampling.sampling == Sampling::fixed_shards;
+}
+
+std::int64_t StepTable::at_once() const {
+  constexpr std::int64_t entries = std::int64_t{1} << 24, most = std::int64_t{1} << 16;
+  const std::int64_t per_step = static_cast<std::int64_t>(share_.count) * task_.sampling.local_batch;
+  return needed() ? std::clamp<std::int64_t>(entries / per_step, 1, most) : most;
 }
 
 BatchSource StepTable::source() const {

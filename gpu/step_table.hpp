@@ -19,6 +19,8 @@ class StepTable {
   /// The source of the task's batches, without its pointers.
   BatchSource source() const;
   bool needed() const;
+  /// The most steps to ask for at once.
+  std::int64_t at_once() const;
   /// (steps × workers of the share × B) from step `first` on; empty where samples are drawn on the device.
   /// Valid until the next call.
   const std::vector<int>& rows(std::int64_t first, std::int64_t steps);

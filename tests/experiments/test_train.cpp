@@ -422,6 +422,33 @@ TEST_CASE("an estimate asks for the measured seconds only where it may") {
   }
 }
 
+TEST_CASE("an estimate for a GPU says what the largest training takes of its memory") {
+  const Registry registry = trainings();
+  Progress progress;
+  RunContext context{registry, progress};
+  context.backend = Backend::cuda;
+  context.threads = 8;
+  const auto note_of = [&](const std::vector<std::string>& sets) {
+    ConfigTable table = ConfigTable::parse(mixture, "test", sets);
+    const Estimate estimate = estimate_experiment(table, context);
+    CHECK(estimate.notes.size() == 3);
+    return estimate.notes.back();
+  };
+  // 120 samples of 6 numbers and a label; d = 73; K = 4: θ, rows and averaged buffers; losses and sum; the
+  // rates and samples of the 7 steps of a round
+  const double bytes = 120 * 7 * 4 + (1 + 4 + 4) * 73 * 4 + (4 + 73) * 8 + 7 * (8 * 4 + 4 * 5 * 4);
+  CHECK(note_of({}) == fmt::format("device memory: about {:.4g} MB", 1e-6 * bytes));
+  CHECK(note_of({"train.gpu_path=layered"}) != note_of({}));
+
+  // and of the host's one training, not one for each thread
+  const auto bytes_of = [&](Backend backend) {
+    context.backend = backend;
+    ConfigTable table = ConfigTable::parse(mixture, "test");
+    return estimate_experiment(table, context).bytes;
+  };
+  CHECK(bytes_of(Backend::cuda) < 0.5 * bytes_of(Backend::cpu));
+}
+
 TEST_CASE("what cannot be trained is refused at its key") {
   CHECK(refusal({"runs.parallel.rule.name=constant", "runs.parallel.rule.local_steps=2"}).find("parallel") !=
         std::string::npos);

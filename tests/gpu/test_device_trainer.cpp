@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "slowsde/gpu/cuda_check.hpp"
+#include "slowsde/gpu/trainer_memory.hpp"
 #include "tests/gpu/network_cases.hpp"
 
 using namespace slowsde;
@@ -133,6 +134,26 @@ TEST_CASE("a network that a block's shared memory does not hold is trained all t
     for (const DevicePath path : {DevicePath::automatic, DevicePath::fused, DevicePath::layered})
       CHECK(test::largest_difference(trained<float>(setting, path).first, expected) <=
             test::network_tolerance<float>(what, 3));
+  }
+}
+
+TEST_CASE("a trainer takes the memory that is counted beforehand") {
+  const NetworkSetting setting(
+      {.name = "large", .widths = {512, 1024, 1024, 10}, .update = "adamw", .workers = 64, .local_batch = 32},
+      14);
+  on_device<float>(setting, DevicePath::layered)->round();  // what the libraries load for good
+  for (const DevicePath path : paths) {
+    CAPTURE(std::string(name_of(path)));
+    const double counted = trainer_memory(setting.params, setting.task, {.path = path},
+                                          WorkerShare::of(64, 0, 1), true, shared_memory_of_block())
+                               .bytes;
+    std::size_t before = 0, after = 0, total = 0;
+    check_cuda(cudaMemGetInfo(&before, &total), "asking for the free memory");
+    const auto trainer = on_device<float>(setting, path);
+    trainer->round();
+    check_cuda(cudaMemGetInfo(&after, &total), "asking for the free memory");
+    // Arrays begin at multiples of 2 MB, and the libraries have some of their own.
+    CHECK(std::abs(static_cast<double>(before - after) - counted) <= 0.02 * counted + 64e6);
   }
 }
 
