@@ -125,9 +125,8 @@ class MpiCommunicator final : public Communicator {
   }
 
   std::string absent_from_roll(double seconds) override {
-    // Those that come later ask too, so this rank answers to the end.
-    const std::string absent = silent_ranks(seconds, true);
-    lost_ = true;  // whatever failed, the ranks are no longer in step
+    const std::string absent = silent_ranks(seconds);
+    lost_ = lost_ || !absent.empty();
     return absent;
   }
 
@@ -192,18 +191,17 @@ class MpiCommunicator final : public Communicator {
       MPI_Request_free(&request);
   }
 
-  std::string silent_ranks() { return silent_ranks(std::clamp(timeout_, 0.5, 5.0), false); }
+  std::string silent_ranks() { return silent_ranks(std::clamp(timeout_, 0.5, 5.0)); }
 
-  /// The names of the ranks that do not answer within `seconds`, or nothing if all do; then it returns at
-  /// once unless it is to `stay`.
-  std::string silent_ranks(double seconds, bool stay) {
+  /// The names of the ranks that do not answer within `seconds`, or nothing as soon as all did.
+  std::string silent_ranks(double seconds) {
     std::vector<bool> silent(static_cast<std::size_t>(size_), true);
     silent[static_cast<std::size_t>(rank_)] = false;
     int missing = size_ - 1;
     for (int r = 0; r < size_; ++r)
       if (r != rank_) send_empty(r, question_tag);
     for (const Clock::time_point begin = Clock::now();
-         (stay || missing > 0) && Seconds(Clock::now() - begin).count() < seconds;) {
+         missing > 0 && Seconds(Clock::now() - begin).count() < seconds;) {
       answer();
       int answered = 0;
       MPI_Status status;
@@ -216,6 +214,7 @@ class MpiCommunicator final : public Communicator {
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
       }
     }
+    answer();  // those that ask too did so before their own answer, the last of them perhaps only now
     std::string names;
     for (std::size_t r = 0; r < silent.size(); ++r)
       if (silent[r]) names += (names.empty() ? "" : ", ") + names_[r];
