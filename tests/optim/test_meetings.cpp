@@ -58,9 +58,9 @@ void call(Meetings& meetings) {
 
 void check_names_only_rank_1(const std::string& said, const std::string& why) {
   CAPTURE(said);
-  CHECK(said.starts_with("rank 1 of 3 ("));
+  CHECK(said.starts_with("rank 1 of "));
   CHECK(said.find("process") != std::string::npos);
-  CHECK(said.find(") did not answer after a sum failed: " + why) != std::string::npos);
+  CHECK(said.find(") did not answer after " + why) != std::string::npos);
   CHECK(said.find(", rank ") == std::string::npos);
 }
 
@@ -80,22 +80,17 @@ TEST_CASE("a rank that stops within a call is named by those that wait for it, a
 }
 
 TEST_CASE("who waits long comes to the roll of who does not, within the call and at the next meeting") {
-  for (const bool at_meeting : {false, true}) {
-    CAPTURE(at_meeting);
-    const auto begin = Meetings::Clock::now();
-    const auto said = said_by(3, 60, [&](int r, Meetings& meetings) {
-      meetings.meet();
-      if (r == 0) throw meetings.lost("a sum", "a closed connection");
-      if (r == 2 && at_meeting) meetings.meet();
-      if (r == 2) call(meetings);
-    });
-    check_names_only_rank_1(said[0], "a closed connection");
-    CAPTURE(said[2]);
-    CHECK(said[2].starts_with("rank 1 of 3 ("));
-    CHECK(said[2].find("another rank called the roll") != std::string::npos);
-    CHECK(said[2].find(", rank ") == std::string::npos);
-    CHECK(seconds_since(begin) < 15);  // the roll takes 5 s, whatever the timeout
-  }
+  const auto begin = Meetings::Clock::now();
+  const auto said = said_by(4, 60, [&](int r, Meetings& meetings) {
+    meetings.meet();
+    if (r == 0) throw meetings.lost("a sum", "a closed connection");
+    if (r == 2) call(meetings);
+    if (r == 3) meetings.meet();
+  });
+  check_names_only_rank_1(said[0], "a sum failed: a closed connection");
+  check_names_only_rank_1(said[2], "a sum failed: another rank called the roll");
+  check_names_only_rank_1(said[3], "a meeting failed: another rank called the roll");
+  CHECK(seconds_since(begin) < 15);  // the roll takes 5 s, whatever the timeout
 }
 
 TEST_CASE("a rank that is already at the next meeting, or at its end, has not called the roll") {
