@@ -45,7 +45,7 @@ class NcclConnection {
  public:
   explicit NcclConnection(const NcclParams& params) : params_(params), gpu_(params.gpu) {
     ncclUniqueId id{};
-    if (params.rank == 0) check(ncclGetUniqueId(&id), "making a unique id");
+    if (params.rank == 0) check_nccl(ncclGetUniqueId(&id), "making a unique id");
     const auto bytes = std::as_writable_bytes(std::span(&id, 1));
     if (params.mpi) {
       const std::vector<std::byte> own(bytes.begin(), params.rank == 0 ? bytes.end() : bytes.begin());
@@ -79,7 +79,7 @@ class NcclConnection {
       keep_waiting(what, begin);
       status = state();
     }
-    check(status, what);
+    check_nccl(status, what);
   }
 
   /// Waits until the stream has done what was enqueued.
@@ -89,7 +89,7 @@ class NcclConnection {
       const cudaError_t status = cudaStreamQuery(stream);
       if (status == cudaSuccess) return;
       if (status != cudaErrorNotReady) check_cuda(status, what);
-      check(state(), what);
+      check_nccl(state(), what);
       keep_waiting(what, begin);
     }
   }
@@ -111,7 +111,7 @@ class NcclConnection {
     std::this_thread::yield();
   }
 
-  void check(ncclResult_t status, const char* what) {
+  void check_nccl(ncclResult_t status, const char* what) {
     if (status == ncclSuccess || status == ncclInProgress) return;
     const std::string error = ncclGetErrorString(status);
     // What NCCL sees of a peer that is gone: a closed connection. All else is this rank's own.
