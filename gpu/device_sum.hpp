@@ -1,4 +1,4 @@
-// The sum over the GPUs of a training: one call for each average.
+// The sum over the GPUs of a training: one call for each round.
 #pragma once
 
 #include <cstddef>
@@ -12,9 +12,9 @@ namespace slowsde {
 class DeviceSum {
  public:
   virtual ~DeviceSum() = default;
-  /// values ← Σ over the ranks of their values, (count) in device memory; done when it returns. bf16: they
-  /// travel as bfloat16, half the bytes at 8 bits of precision. Throws LostRank.
-  virtual void sum(float* values, std::size_t count, bool bf16, cudaStream_t stream) = 0;
+  /// values ← Σ over the ranks of their values, (count) in device memory; done when it returns. The first
+  /// `coarse` of them travel as bfloat16, half the bytes at 8 bits of precision. Throws LostRank.
+  virtual void sum(float* values, std::size_t count, std::size_t coarse, cudaStream_t stream) = 0;
 };
 
 }  // namespace slowsde

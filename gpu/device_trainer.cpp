@@ -7,6 +7,7 @@
 #include "slowsde/gpu/cuda_check.hpp"
 #include "slowsde/gpu/current_gpu.hpp"
 #include "slowsde/gpu/device_array.hpp"
+#include "slowsde/gpu/displacement.hpp"
 #include "slowsde/gpu/network_layout.hpp"
 #include "slowsde/gpu/own_stream.hpp"
 #include "slowsde/gpu/step_table.hpp"
@@ -52,8 +53,6 @@ void check_device_task(const TrainerParams& params, const NetworkTask& task) {
   if (params.update->formula() == UpdateFormula::other)
     throw std::invalid_argument("device trainer: the update rule " + std::string(params.update->name()) +
                                 " has no formula for the device");
-  if (task.recipe.augmentation.active())
-    throw std::invalid_argument("device trainer: samples are not augmented on the device");
   layout_of(task);
 }
 
@@ -117,9 +116,13 @@ class DeviceTrainer final : public Trainer<Real> {
   double train(std::int64_t H, const typename Trainer<Real>::Hook& before_average) override {
     gpu_.set();  // the caller may be another thread than the maker
     check_cuda(cudaMemsetAsync(losses_.data(), 0, own_ * sizeof(double), stream_), "clearing the losses");
+    double loss = 0;
     if (params_.exchange == Exchange::gradients) {
       workers_->gradients(range(state_.step, 1, theta_.data()));
-      mean_over_workers(rows_.data(), static_cast<std::int64_t>(d_), rows_.data(), 1);
+      if (device_sum_)
+        loss = gradients_over_gpus();
+      else
+        mean_over_workers(rows_.data(), static_cast<std::int64_t>(d_), rows_.data(), 1);
       const double eta = params_.lr(state_.step);
       enqueue_update(params_.update->formula(), params_.update->numbers(eta, state_.buffer_steps + 1, Real{}),
                      static_cast<std::int64_t>(d_), rows_.data(), theta_.data(), buffers_.data(), stream_);
@@ -137,14 +140,21 @@ class DeviceTrainer final : public Trainer<Real> {
       }
       if (before_average) show_workers(before_average);
       if (kernel_seconds_) timer.start(stream_);
-      average();
+      if (device_sum_)
+        loss = average_over_gpus();
+      else
+        average();
       if (kernel_seconds_) timer.stop(stream_);
       fetch_average();
       if (kernel_seconds_) *kernel_seconds_ += timer.seconds();
     }
+    return device_sum_ ? loss : this->sum_over_workers(own_losses());
+  }
+
+  std::vector<double> own_losses() const {
     std::vector<double> losses(own_);
     losses_.download(losses.data(), own_);
-    return this->sum_over_workers(losses);
+    return losses;
   }
 
   /// Uploads what the steps need; `taken`: steps of the round before them.
@@ -176,13 +186,8 @@ class DeviceTrainer final : public Trainer<Real> {
   void mean_over_workers(const Real* rows, std::int64_t stride, Real* to, int count, std::int64_t apart = 0) {
     const auto d = static_cast<std::int64_t>(d_);
     enqueue_sum_of_rows(rows, share_.count, stride, d, sum_.data(), stream_);
-    if (communicator_->size() == 1 && !device_sum_) {
+    if (communicator_->size() == 1) {
       enqueue_divided(sum_.data(), params_.workers, d, to, count, apart, stream_);
-    } else if (device_sum_) {
-      if (shared_.size() == 0) shared_ = DeviceArray<float>(d_);
-      enqueue_divided(sum_.data(), params_.workers, d, shared_.data(), 1, 0, stream_);
-      device_sum_->sum(shared_.data(), d_, bf16_, stream_);
-      enqueue_divided(shared_.data(), 1, d, to, count, apart, stream_);
     } else {
       stream_.wait("running the local steps");
       sums_.resize(d_);
@@ -197,31 +202,84 @@ class DeviceTrainer final : public Trainer<Real> {
     }
   }
 
-  /// θ ← θ + the mean of the workers' displacements from it, which is what travels.
-  void displace_theta() {
-    const auto d = static_cast<std::int64_t>(d_);
-    if (shared_.size() == 0) shared_ = DeviceArray<float>(d_);
-    enqueue_sum_of_rows(rows_.data(), share_.count, d, d, sum_.data(), stream_);
-    enqueue_part_of_displacement(sum_.data(), share_.count, params_.workers, theta_.data(), d, shared_.data(),
-                                 stream_);
-    device_sum_->sum(shared_.data(), d_, bf16_, stream_);
-    enqueue_displaced(shared_.data(), d, theta_.data(), stream_);
-  }
-
   void average() {
     const auto d = static_cast<std::int64_t>(d_), apart = static_cast<std::int64_t>(vectors_) * d;
-    if (device_sum_ && bf16_)
-      displace_theta();
-    else
-      mean_over_workers(rows_.data(), d, theta_.data(), 1);
+    mean_over_workers(rows_.data(), d, theta_.data(), 1);
+    reset_buffers();
+    for (std::size_t v = 0; v < averaged_vectors(); ++v) {
+      Real* const first = buffers_.data() + v * d_;
+      mean_over_workers(first, apart, first, share_.count, apart);
+    }
+  }
+
+  void reset_buffers() {
     if (params_.buffers == BufferPolicy::reset && buffers_.size() > 0)
       check_cuda(cudaMemsetAsync(buffers_.data(), 0, buffers_.size() * sizeof(Real), stream_),
                  "resetting the buffers");
-    for (std::size_t v = 0; v < vectors_ && params_.buffers == BufferPolicy::averaged; ++v) {
-      Real* const first = buffers_.data() + v * d_;
-      // As bfloat16 too it is themselves that travel: what is never negative then stays so.
-      mean_over_workers(first, apart, first, share_.count, apart);
-    }
+  }
+  /// Of a worker's state.
+  std::size_t averaged_vectors() const { return params_.buffers == BufferPolicy::averaged ? vectors_ : 0; }
+
+  /// Part number `part` of the message: this rank's part of the mean of rows, or with `start` of their mean
+  /// displacement from it.
+  void put(std::size_t part, const Real* rows, std::int64_t stride, const Real* start = nullptr) {
+    const auto d = static_cast<std::int64_t>(d_);
+    float* const to = message_.data() + part * d_;
+    enqueue_sum_of_rows(rows, share_.count, stride, d, sum_.data(), stream_);
+    if (start)
+      enqueue_part_of_displacement(sum_.data(), share_.count, params_.workers, start, d, to, stream_);
+    else
+      enqueue_divided(sum_.data(), params_.workers, d, to, 1, 0, stream_);
+  }
+
+  void make_room(std::size_t parts) {
+    if (message_.size() < parts * d_ + LossHalves::count)
+      message_ = DeviceArray<float>(parts * d_ + LossHalves::count);
+  }
+
+  /// One message for all: the parts, which may be coarse, and the loss behind them. Returns the sum of all
+  /// ranks' losses.
+  double send(std::size_t parts) {
+    stream_.wait("running the local steps");
+    double own = 0;
+    for (const double loss : own_losses()) own += loss;
+    LossHalves halves(own);
+    float* const behind = message_.data() + parts * d_;
+    check_cuda(cudaMemcpy(behind, halves.values, sizeof halves.values, cudaMemcpyHostToDevice),
+               "copying the loss to the device");
+    device_sum_->sum(message_.data(), parts * d_ + LossHalves::count, bf16_ ? parts * d_ : 0, stream_);
+    check_cuda(cudaMemcpy(halves.values, behind, sizeof halves.values, cudaMemcpyDeviceToHost),
+               "copying the loss to the host");
+    return halves.sum();
+  }
+
+  double gradients_over_gpus() {
+    const auto d = static_cast<std::int64_t>(d_);
+    make_room(1);
+    put(0, rows_.data(), d);
+    const double loss = send(1);
+    enqueue_divided(message_.data(), 1, d, rows_.data(), 1, 0, stream_);
+    return loss;
+  }
+
+  /// As bfloat16 it is the displacement of θ that travels, of the states they themselves: what is never
+  /// negative then stays so.
+  double average_over_gpus() {
+    const auto d = static_cast<std::int64_t>(d_), apart = static_cast<std::int64_t>(vectors_) * d;
+    const std::size_t parts = 1 + averaged_vectors();
+    make_room(parts);
+    put(0, rows_.data(), d, bf16_ ? theta_.data() : nullptr);
+    for (std::size_t part = 1; part < parts; ++part) put(part, buffers_.data() + (part - 1) * d_, apart);
+    const double loss = send(parts);
+    if (bf16_)
+      enqueue_displaced(message_.data(), d, theta_.data(), stream_);
+    else
+      enqueue_divided(message_.data(), 1, d, theta_.data(), 1, 0, stream_);
+    reset_buffers();
+    for (std::size_t part = 1; part < parts; ++part)
+      enqueue_divided(message_.data() + part * d_, 1, d, buffers_.data() + (part - 1) * d_, share_.count,
+                      apart, stream_);
+    return loss;
   }
 
   void fetch_average() {
@@ -249,7 +307,7 @@ class DeviceTrainer final : public Trainer<Real> {
   DeviceArray<int> labels_;
   DeviceArray<Real> theta_, buffers_, rows_;
   DeviceArray<double> losses_, sum_;
-  DeviceArray<float> shared_;  // (d): what ranks sum
+  DeviceArray<float> message_;  // what ranks sum: (parts × d) and the loss
   DeviceArray<int> chosen_;
   DeviceArray<UpdateNumbers<Real>> numbers_;
   BatchSource source_;

@@ -3,6 +3,9 @@
 // it; the displacement in b bits loses 2^-b of itself.
 #pragma once
 
+#include <cmath>
+#include <cstddef>
+
 #include "slowsde/problems/host_device.hpp"
 
 namespace slowsde {
@@ -13,6 +16,18 @@ template <class Real>
 SLOWSDE_HD float part_of_displacement(double own_sum, int own_workers, int workers, Real start) {
   return static_cast<float>((own_sum - own_workers * static_cast<double>(start)) / workers);
 }
+
+/// A loss in a message of floats: its double in two of them, which are summed each by itself.
+struct LossHalves {
+  static constexpr std::size_t count = 2;
+  float values[count];
+
+  explicit LossHalves(double loss)
+      : values{static_cast<float>(loss),
+               std::isfinite(loss) ? static_cast<float>(loss - static_cast<double>(static_cast<float>(loss)))
+                                   : 0.0f} {}
+  double sum() const { return static_cast<double>(values[0]) + static_cast<double>(values[1]); }
+};
 
 template <class Real>
 SLOWSDE_HD Real displaced(Real start, float displacement) {

@@ -138,17 +138,19 @@ class NcclSum final : public DeviceSum {
  public:
   explicit NcclSum(std::shared_ptr<NcclConnection> connection) : connection_(std::move(connection)) {}
 
-  void sum(float* values, std::size_t count, bool bf16, cudaStream_t stream) override {
+  void sum(float* values, std::size_t count, std::size_t coarse, cudaStream_t stream) override {
     NcclConnection& c = *connection_;
     check_cuda(cudaStreamSynchronize(stream), "running the local steps");
     c.meet();
-    if (bf16) {
-      if (half_.size() < count) half_ = DeviceArray<std::uint16_t>(count);
-      enqueue_to_bf16(values, count, half_.data(), stream);
-      c.finish(ncclAllReduce(half_.data(), half_.data(), count, ncclBfloat16, ncclSum, c, stream), what);
-      enqueue_from_bf16(half_.data(), count, values, stream);
-    } else {
-      c.finish(ncclAllReduce(values, values, count, ncclFloat32, ncclSum, c, stream), what);
+    if (coarse > 0) {
+      if (half_.size() < coarse) half_ = DeviceArray<std::uint16_t>(coarse);
+      enqueue_to_bf16(values, coarse, half_.data(), stream);
+      c.finish(ncclAllReduce(half_.data(), half_.data(), coarse, ncclBfloat16, ncclSum, c, stream), what);
+      enqueue_from_bf16(half_.data(), coarse, values, stream);
+    }
+    if (coarse < count) {
+      float* const rest = values + coarse;
+      c.finish(ncclAllReduce(rest, rest, count - coarse, ncclFloat32, ncclSum, c, stream), what);
     }
     c.wait(stream, what);
   }
@@ -156,7 +158,7 @@ class NcclSum final : public DeviceSum {
  private:
   static constexpr const char* what = "averaging over the GPUs";
   std::shared_ptr<NcclConnection> connection_;
-  DeviceArray<std::uint16_t> half_;  // (count): bfloat16
+  DeviceArray<std::uint16_t> half_;  // (coarse): bfloat16
 };
 
 /// Messages between hosts over the GPUs' connection.

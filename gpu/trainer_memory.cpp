@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "slowsde/gpu/displacement.hpp"
 #include "slowsde/gpu/layered_steps.hpp"
 #include "slowsde/gpu/network_layout.hpp"
 #include "slowsde/gpu/step_table.hpp"
@@ -40,7 +41,11 @@ TrainerMemory memory_of(const TrainerParams& params, const NetworkTask& task,
   take(d + K * d, sizeof(Real));                                                       // θ, rows
   take((params.exchange == Exchange::gradients ? 1 : K) * vectors * d, sizeof(Real));  // buffers
   take(K + d, sizeof(double));                                                         // losses, sum
-  if (device.device_sum) take(d, sizeof(float) + (device.bf16 ? sizeof(std::uint16_t) : 0));
+  if (device.device_sum) {                                                             // a message
+    const double parts = params.buffers == BufferPolicy::averaged ? 1 + vectors : 1;
+    take(parts * d + LossHalves::count, sizeof(float));
+    if (device.bf16) take(parts * d, sizeof(std::uint16_t));
+  }
 
   const StepTable table(task, 0, share);
   const auto steps = static_cast<double>(std::min(table.at_once(), longest_round(params)));

@@ -5,12 +5,15 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <random>
 #include <type_traits>
 #include <vector>
 
 using slowsde::displaced;
+using slowsde::LossHalves;
 using slowsde::part_of_displacement;
 
 namespace {
@@ -109,4 +112,22 @@ TEST_CASE_TEMPLATE("an exact payload gives the mean, and no displacement the sta
     for (Real& x : round.worker) x = round.start;
     CHECK(round.by_displacement(bf16) == round.start);
   }
+}
+
+TEST_CASE("a loss in two floats has 48 bits, and single precision once summed; what is not finite stays so") {
+  const double losses[] = {0.1, 2.302585092994046, 1234.5678901234567};
+  float sums[LossHalves::count] = {0, 0};
+  double exact = 0;
+  for (const double loss : losses) {
+    const LossHalves halves(loss);
+    CHECK(std::abs(halves.sum() - loss) <= 0x1p-47 * loss);
+    CHECK(std::abs(static_cast<double>(halves.values[0]) - loss) > 0x1p-40 * loss);  // one float would not do
+    for (std::size_t i = 0; i < LossHalves::count; ++i) sums[i] += halves.values[i];
+    exact += loss;
+  }
+  LossHalves sum(0);
+  std::copy(sums, sums + LossHalves::count, sum.values);
+  CHECK(std::abs(sum.sum() - exact) <= 0x1p-22 * exact);
+  CHECK(!std::isfinite(LossHalves(std::numeric_limits<double>::quiet_NaN()).sum()));
+  CHECK(!std::isfinite(LossHalves(std::numeric_limits<double>::infinity()).sum()));
 }

@@ -2,9 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <memory>
 #include <stdexcept>
 #include <string>
 
+#include "slowsde/gpu/device_sum.hpp"
 #include "slowsde/gpu/layered_steps.hpp"
 #include "slowsde/gpu/network_layout.hpp"
 #include "tests/gpu/network_cases.hpp"
@@ -77,8 +79,28 @@ TEST_CASE("a rank takes what its own workers do") {
   CHECK(of_rank(1) - of_rank(2) == 2 * (21 * 4 + 8 + 3 * 4));  // rows, losses, samples
 }
 
+#if defined(SLOWSDE_CUDA)
+
+TEST_CASE("between GPUs a message has parameters, states that are averaged, and the loss") {
+  struct NoSum final : DeviceSum {
+    void sum(float*, std::size_t, std::size_t, cudaStream_t) override {}
+  };
+  NetworkSetting setting(test::network_cases()[1], 100);  // heavy ball, averaged
+  const double d = 13 * 7 + 7 + 7 * 5 + 5 + 5 * 3 + 3;
+  const auto more = [&](bool bf16) {
+    const DeviceTrainerParams device{.device_sum = std::make_shared<NoSum>(), .bf16 = bf16};
+    return trainer_memory(setting.params, setting.task, device, WorkerShare::of(3, 0, 1), true, block).bytes -
+           memory(setting).bytes;
+  };
+  CHECK(more(false) == (2 * d + 2) * 4);
+  CHECK(more(true) == (2 * d + 2) * 4 + 2 * d * 2);
+  setting.params.buffers = BufferPolicy::kept;
+  CHECK(more(false) == (d + 2) * 4);
+}
+
+#endif
+
 TEST_CASE("what the device does not train is refused") {
-  NetworkSetting setting(test::image_cases()[0], 10);
-  setting.task.recipe.augmentation.flip = true;
+  const NetworkSetting setting({.name = "too many layers", .widths = std::vector<int>(26, 3)}, 10);
   CHECK_THROWS_AS(memory(setting), std::invalid_argument);
 }
