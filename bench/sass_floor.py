@@ -10,10 +10,9 @@ are; 1 without any of the kernels, or where the loop of one is not found.
 
 A floor leaves out what may not be run. Of all ways through a step's loop the shortest is counted, without calls, which are
 the slow paths of divisions and roots; what is predicated counts as issued and nothing more.
- W1, W2  Of the loops that hold a Philox block (12 wide multiplications at least), W2's step loop is an innermost one and
-         W1's lies around an innermost one, that over the samples, which turns once. A step goes through the block once for
-         each block of normals (4 in f32, 2 in f64), and around it otherwise. The loop with the fewest instructions per step
-         is that without momentum.
+ W1, W2  Steps that share a block of normals (4 in f32, 2 in f64) are one turn of an unrolled loop, that of whole blocks: of
+         the innermost loops that hold a Philox block (12 wide multiplications at least) the one with the longest way around
+         it. The others take a step a turn, before and after whole blocks, or are those with momentum.
  W3      The innermost loops of the fused kernel with 128-bit loads from shared memory are its products, forward, backward
          and gradients. A step runs each as often as its multiply-adds need; nothing else of the step is counted. A warp's
          128-bit load counts as the two passes that it takes at least, where neighbours load the same; it may take four.
@@ -163,21 +162,18 @@ def weighted(parts):
     return result
 
 
-def step_parts(body, depth, per_block):
-    """[(weight, path)] of a step of the loop around `depth` loops with a Philox block, or None."""
+def step_parts(body, per_block):
+    """[(weight, path)] of a step of the loop of whole blocks of normals, or None."""
     loops = {span: loop for span, loop in loops_of(body).items() if sum(map(is_wide, loop)) >= 12}
     found = []
     for span, loop in loops.items():
-        inner = [other for other in loops if inside(other, span)]
-        if len(inner) != depth:
+        if any(inside(other, span) for other in loops):
             continue
-        around = [address for other in inner for address in other]
-        wide = [one.address for one in loop if is_wide(one) and all(o[0] < one.address < o[1] for o in inner)]
-        drawing = shortest_path(loop, sorted([*around, wide[len(wide) // 2]]))
-        going_on = shortest_path(loop, sorted(around))
-        if drawing and going_on:
-            found.append([(1 / per_block, drawing), (1 - 1 / per_block, going_on)])
-    return min(found, key=lambda parts: weighted(parts)["issue"], default=None)
+        wide = [one.address for one in loop if is_wide(one)]
+        drawing, around = shortest_path(loop, [wide[len(wide) // 2]]), shortest_path(loop, [])
+        if drawing and around:
+            found.append((len(around), [(1 / per_block, drawing)]))
+    return max(found, key=lambda one: one[0], default=(0, None))[1]
 
 
 def product_parts(body):
@@ -242,7 +238,7 @@ def main(arguments=None):
             if key[0] == "W3":
                 parts = product_parts(body)
             else:
-                parts = step_parts(body, 1 if key[0] == "W1" else 0, 4 if key[1] == "f32" else 2)
+                parts = step_parts(body, 4 if key[1] == "f32" else 2)
             if parts is None:
                 print(f"{name}: the loop of a step is not found", file=sys.stderr)
                 missed.add(key)

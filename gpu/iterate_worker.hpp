@@ -7,6 +7,7 @@
 #include <string>
 #include <type_traits>
 
+#include "slowsde/gpu/block_loop.hpp"
 #include "slowsde/gpu/round_table.hpp"
 #include "slowsde/optim/stochastic_gradient.hpp"
 
@@ -76,6 +77,9 @@ class IterateWorker {
     T g[dim], scratch[largest_lane_scratch];
     T *ys[1] = {y}, *gs[1] = {g};
     const detail::RoundRates rates = table.rates_of(round);
+    if constexpr (may_take_one_normal)
+      if (setup_.momentum == 0 && setup_.constants.samples == 1)
+        return one_normal_steps(round, rates, y, g, scratch);
     // Two calls and not one with a pointer chosen here: v would leave the registers.
     if (setup_.momentum == 0)
       local_steps<1>(sampler_, dim, ys, gs, static_cast<T*>(nullptr), 0, round.first_step, round.local_steps,
@@ -86,6 +90,30 @@ class IterateWorker {
   }
 
  private:
+  static constexpr bool may_take_one_normal = Kind == NoiseKind::label && requires {
+    requires P::outputs_count == 1;
+  };
+
+  /// local_steps() where a step takes one normal: number k is step k's, and which of its block it is is known
+  /// when the loop is compiled.
+  SLOWSDE_HD SLOWSDE_INLINE void one_normal_steps(const TableRound& round, const detail::RoundRates& rates,
+                                                  T* y, T* g, T* scratch) {
+    T eta(rates[0]);
+    for_each_in_blocks<normals_per_block<Real>>(
+        static_cast<std::uint64_t>(round.first_step), static_cast<std::uint64_t>(round.local_steps),
+        [&](std::uint64_t block) { sampler_.normals().load(block); },
+        [&](std::uint64_t block, std::uint64_t slot) {
+          if (rates.stride != 0)
+            eta = T(
+                rates[static_cast<std::int64_t>(block * normals_per_block<Real> + slot) - round.first_step]);
+          sampler_.normals().select(slot);
+          const T eps = sampler_.label_noise_scale() * sampler_.normals()[0];
+          for (int j = 0; j < dim; ++j) g[j] = T(0.0);
+          add_sample_gradient(setup_.problem, y, 0, &eps, g, scratch);
+          for (int j = 0; j < dim; ++j) y[j] = y[j] - eta * g[j];
+        });
+  }
+
   const Setup& setup_;
   GradientSampler<P, Real, 1, Kind, 1> sampler_;
 };

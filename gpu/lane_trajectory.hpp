@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "slowsde/gpu/block_loop.hpp"
 #include "slowsde/optim/stochastic_gradient.hpp"
 #include "slowsde/sde/sde_ensemble.hpp"
 #include "slowsde/sde/steppers.hpp"
@@ -24,14 +25,18 @@ class LaneBrownian {
         normals_(RandomPack<Real, 1>(seed, Stream::brownian, trajectory), worker) {}
 
   SLOWSDE_HD SLOWSDE_INLINE void increments(std::uint64_t k, double dt, T* dW) {
-    if (dt != dt_) {
-      dt_ = dt;
-      root_ = T(std::sqrt(dt));
-    }
+    set_length(dt);
     for (int c = 0; c < M; ++c) {
       normals_.seek(k * M + static_cast<std::uint64_t>(c));
       dW[c] = root_ * normals_[0];
     }
+  }
+  SLOWSDE_HD SLOWSDE_INLINE void load(std::uint64_t block) { normals_.load(block); }
+  /// increments() of step k = normals_per_block·block + slot of one Brownian motion, after load(block).
+  SLOWSDE_HD SLOWSDE_INLINE void increment(std::uint64_t slot, double dt, T* dW) requires(M == 1) {
+    set_length(dt);
+    normals_.select(slot);
+    dW[0] = root_ * normals_[0];
   }
   SLOWSDE_HD SLOWSDE_INLINE void signs(std::uint64_t k, int count, T* out) const {
     for (int i = 0; i < count; ++i) {
@@ -42,6 +47,12 @@ class LaneBrownian {
   }
 
  private:
+  SLOWSDE_HD SLOWSDE_INLINE void set_length(double dt) {
+    if (dt == dt_) return;
+    dt_ = dt;
+    root_ = T(std::sqrt(dt));
+  }
+
   std::uint64_t seed_, trajectory_;
   std::uint32_t worker_;
   double dt_ = -1;
@@ -76,13 +87,40 @@ struct LaneTrajectory {
     constexpr int size = 4 * D + 3 * D * (M > D ? M : D) + M + M * M;  // Platen's scheme needs most
     T workspace[size];
     LaneBrownian<Real, M> noise(setup.seed, trajectory);
-    for (std::uint64_t h = 0; h < interval.steps; ++h) {
-      const TimeStep step{interval.first_step + h, interval.start + static_cast<double>(h) * interval.dt,
-                          interval.dt};
-      setup.scheme.do_step(setup.sde, x, step, noise, workspace);
-      after_step(x);
+    const auto step_of = [&](std::uint64_t k) {
+      return TimeStep{k, interval.start + static_cast<double>(k - interval.first_step) * interval.dt,
+                      interval.dt};
+    };
+    if constexpr (M == 1) {
+      constexpr std::uint64_t together = normals_per_block<Real>;
+      for_each_in_blocks<together>(
+          interval.first_step, interval.steps, [&](std::uint64_t block) { noise.load(block); },
+          [&](std::uint64_t block, std::uint64_t slot) {
+            OneIncrement of_step{noise, slot};
+            setup.scheme.do_step(setup.sde, x, step_of(block * together + slot), of_step, workspace);
+            after_step(x);
+          });
+    } else {
+      for (std::uint64_t h = 0; h < interval.steps; ++h) {
+        setup.scheme.do_step(setup.sde, x, step_of(interval.first_step + h), noise, workspace);
+        after_step(x);
+      }
     }
   }
+
+ private:
+  /// The noise of a step that takes one normal, whose place in its block is known when the loop is compiled.
+  struct OneIncrement {
+    LaneBrownian<Real, M>& noise;
+    std::uint64_t slot;
+
+    SLOWSDE_HD SLOWSDE_INLINE void increments(std::uint64_t, double dt, T* dW) {
+      noise.increment(slot, dt, dW);
+    }
+    SLOWSDE_HD SLOWSDE_INLINE void signs(std::uint64_t k, int count, T* out) const {
+      noise.signs(k, count, out);
+    }
+  };
 };
 
 }  // namespace slowsde

@@ -25,13 +25,17 @@ class NormalBuffer {
 
   /// Makes normal number `index` current.
   SLOWSDE_HD SLOWSDE_INLINE void seek(std::uint64_t index) {
-    const std::uint64_t block = index / per_block;
+    load(index / per_block);
+    select(index % per_block);
+  }
+  /// Makes a block current, of whose normals select() chooses one.
+  SLOWSDE_HD SLOWSDE_INLINE void load(std::uint64_t block) {
     if (block != block_) {
       random_.template normals<Workers>(first_worker_, block, values_);
       block_ = block;
     }
-    slot_ = index % per_block;
   }
+  SLOWSDE_HD SLOWSDE_INLINE void select(std::uint64_t slot) { slot_ = slot; }
   /// The current normal of worker `first_worker` + g.
   SLOWSDE_HD SLOWSDE_INLINE T operator[](int g) const {
     if constexpr (W > 1)
@@ -162,6 +166,10 @@ class GradientSampler {
     else
       return 0;
   }
+
+  /// For a loop over steps of its own, where it knows how many normals a step takes.
+  SLOWSDE_HD NormalBuffer<Real, Group, W>& normals() { return label_; }
+  SLOWSDE_HD T label_noise_scale() const { return label_scale_; }
 
   /// g[w] = the gradient of worker w of the group at θ[w] in step k.
   SLOWSDE_HD SLOWSDE_INLINE void draw(const T* const (&theta)[Group], std::uint64_t step,

@@ -30,22 +30,28 @@ def kernel(name, lines, architecture="sm_90"):
     return f"\nFatbin elf code:\n================\narch = {architecture}\n\n\t\tFunction : {name}\n{body}"
 
 
+def drawn(name):
+    """A block of normals that may be there already, with the slow path of a division."""
+    return [f"@!P0 BRA {{{name}_drawn}}", *DRAW, "MUFU.RCP R3, R2", "FCHK P0, R0, R3", f"@P0 BRA {{{name}_slowly}}",
+            *["FFMA R3, R3, R2, R1"] * 3, f"BRA {{{name}_divided}}", f"{name}_slowly: CALL.REL.NOINC 0x0",
+            f"{name}_divided: FMUL R3, R3, R4", f"{name}_drawn: FADD R5, R3, R4"]
+
+
 def w1_loop(name, of_step):
-    """A step's loop around the one over the samples, with what the compiler makes of them: a branch around all samples, the
-    slow path of a division, two ways to pick one of the block's normals, and a load that constant rates do without."""
-    return [f"{name}_step: @P0 LDG.E.64 R14, desc[UR10][R16.64]", f"@!P3 BRA {{{name}_averaged}}",
-            f"{name}_sample: UIADD3 UR4, UR4, 0x1, URZ", f"@!P0 BRA {{{name}_drawn}}",
-            *DRAW, "MUFU.RCP R3, R2", "FCHK P0, R0, R3", f"@P0 BRA {{{name}_slowly}}", *["FFMA R3, R3, R2, R1"] * 3,
-            f"BRA {{{name}_divided}}", f"{name}_slowly: CALL.REL.NOINC 0x0", f"{name}_divided: FMUL R3, R3, R4",
-            f"{name}_drawn: FADD R5, R3, R4", f"@P1 BRA {{{name}_second}}", "MOV R6, R1", "MOV R6, R2", "MOV R6, R3",
-            f"BRA {{{name}_chosen}}", f"{name}_second: MOV R6, R4", f"{name}_chosen: ISETP.LE.AND P0, PT, R31, UR6, PT",
-            f"@!P0 BRA {{{name}_sample}}", f"{name}_averaged: FFMA R7, R6, R5, R7", *of_step, f"@!P2 BRA {{{name}_step}}"]
+    """The loop of whole blocks: a block and four steps, each with a load that constant rates do without."""
+    steps = []
+    for k in range(4):
+        steps += [f"@P1 BRA {{{name}_{k}}}", "LDG.E.64 R14, desc[UR10][R16.64]", f"{name}_{k}: FFMA R7, R6, R5, R7", *of_step]
+    return [f"{name}_block: UIADD3 UR4, UR4, 0x1, URZ", *drawn(name), *steps, f"@!P2 BRA {{{name}_block}}"]
 
 
-# Issued in each step: @P0 LDG, BRA, UIADD3, BRA, FADD, BRA, MOV, ISETP, BRA, FFMA, BRA; in a block 20 IMAD.WIDE, MUFU, FCHK,
-# BRA, three FFMA, BRA, FMUL; a step of f32 has a quarter of it.
-W1_PER_STEP = {"issue": 11 + 28 / 4, "fma": 2 + 24 / 4, "imad": 20 / 4, "alu": 2, "fp64": 0, "xu": 1 / 4, "conversion": 0,
-               "memory": 0}
+def single_steps(name):
+    """The loop of the steps before and after whole blocks: shorter, with a block for each."""
+    return [f"{name}_step: UIADD3 UR4, UR4, 0x1, URZ", *drawn(name), "FFMA R7, R6, R5, R7", f"@!P2 BRA {{{name}_step}}"]
+
+
+# Issued for four steps: UIADD3, BRA, 20 IMAD.WIDE, MUFU, FCHK, BRA, three FFMA, BRA, FMUL, FADD, four times BRA and FFMA, BRA.
+W1_PER_STEP = {"issue": 40 / 4, "fma": 29 / 4, "imad": 20 / 4, "alu": 0, "fp64": 0, "xu": 1 / 4, "conversion": 0, "memory": 0}
 
 
 class SassFloor(unittest.TestCase):
@@ -73,37 +79,37 @@ class SassFloor(unittest.TestCase):
         for pipe, count in expected.items():
             self.assertAlmostEqual(float(row[f"{pipe}_per_step"]), count, delta=2e-3 * max(count, 1), msg=pipe)
 
-    def test_a_step_counts_the_shortest_way_and_its_share_of_the_block_of_normals(self):
+    def test_a_step_is_its_share_of_a_block_on_the_shortest_way(self):
         status, rows, err = self.floors(kernel(W1, w1_loop("only", [])))
         self.assertEqual((status, err), (0, ""))
         row = rows["W1", "f32"]
         self.assert_per_step(row, W1_PER_STEP)
         self.assertEqual(row["binding_pipe"], "issue")
-        # 128 issued for each clock: 18/128 clocks a step, 1e11 clocks a second on 100 multiprocessors
-        self.assertAlmostEqual(float(row["floor_per_second"]), 1e11 * 128 / 18, delta=1e9)
+        # 128 issued for each clock: 10/128 clocks a step, 1e11 clocks a second on 100 multiprocessors
+        self.assertAlmostEqual(float(row["floor_per_second"]), 1e11 * 128 / 10, delta=1e9)
 
-    def test_the_loop_with_momentum_is_not_the_one_that_is_counted(self):
-        momentum = w1_loop("momentum", ["FMUL R8, R8, R9", "FADD R8, R8, R7"])
-        plain = w1_loop("plain", [])
-        for lines in (momentum + plain, plain + momentum):
+    def test_the_loops_of_single_steps_are_not_the_one_that_is_counted(self):
+        before, after = single_steps("before"), single_steps("after")
+        blocks = w1_loop("blocks", [])
+        for lines in (before + blocks + after, blocks + after, before + blocks):
             rounds = ["rounds: S2R R0, SR_TID.X", *lines, "@!P4 BRA {rounds}"]
             status, rows, _ = self.floors(kernel(W1, rounds))
             self.assertEqual(status, 0)
             self.assert_per_step(rows["W1", "f32"], W1_PER_STEP)
 
     def test_the_pipe_that_binds_is_the_one_that_needs_most_clocks(self):
-        step = ["step: DFMA R2, R2, R4, R6", *["DFMA R2, R2, R4, R6"] * 9, "@!P0 BRA {drawn}", *DRAW,
+        step = ["step: DFMA R2, R2, R4, R6", *["DFMA R2, R2, R4, R6"] * 19, "@!P0 BRA {drawn}", *DRAW,
                 "drawn: DADD R2, R2, R4", "@!P2 BRA {step}"]
         status, rows, _ = self.floors(kernel(W2_F64, step))
         self.assertEqual(status, 0)
         row = rows["W2", "f64"]
-        # In f64 two normals come from a block: 13 issued and half of 20, 11 on the pipe of doubles.
-        self.assert_per_step(row, {"issue": 23, "fp64": 11, "imad": 10, "fma": 10})
-        self.assertEqual(row["binding_pipe"], "issue")  # 23/128 > 11/64
+        # In f64 a block has two normals, for two steps: half of 43 issued, of 21 on the pipe of doubles and of 20 wide ones.
+        self.assert_per_step(row, {"issue": 21.5, "fp64": 10.5, "imad": 10, "fma": 10})
+        self.assertEqual(row["binding_pipe"], "issue")  # 21.5/128 > 10.5/64
         more = [*step[:1], *["DFMA R2, R2, R4, R6"] * 20, *step[1:]]
         _, rows, _ = self.floors(kernel(W2_F64, more))
-        self.assertEqual(rows["W2", "f64"]["binding_pipe"], "fp64")  # 31/64 > 43/128
-        self.assertAlmostEqual(float(rows["W2", "f64"]["floor_per_second"]), 1e11 * 64 / 31, delta=1e9)
+        self.assertEqual(rows["W2", "f64"]["binding_pipe"], "fp64")  # 20.5/64 > 31.5/128
+        self.assertAlmostEqual(float(rows["W2", "f64"]["floor_per_second"]), 1e11 * 64 / 20.5, delta=1e9)
 
     def test_the_pipes_of_opcodes(self):
         sys.path.insert(0, str(ROOT / "bench"))
@@ -160,11 +166,11 @@ class SassFloor(unittest.TestCase):
         status, rows, _ = self.floors(kernel(W1, w1_loop("only", [])), self.products(),
                                       options=("--clock", "1000", "--multiprocessors", "100", "--measured", measured))
         self.assertEqual((status, set(rows)), (0, {("W1", "f32"), ("W3", "f32")}))
-        self.assertAlmostEqual(float(rows["W1", "f32"]["share_of_floor"]), 2e11 / (1e11 * 128 / 18), delta=1e-3)
+        self.assertAlmostEqual(float(rows["W1", "f32"]["share_of_floor"]), 2e11 / (1e11 * 128 / 10), delta=1e-3)
         self.assertEqual(float(rows["W3", "f32"]["measured_per_second"]), 1e7)
 
     def test_a_kernel_whose_loop_is_not_found_is_a_failure(self):
-        straight = [line for line in w1_loop("only", []) if not line.endswith("{only_step}")]
+        straight = [line for line in w1_loop("only", []) if not line.endswith("{only_block}")]
         for text, words in ((kernel(W1, straight), "the loop of a step is not found"),
                             (self.products(loops=2), "the loop of a step is not found"),
                             (kernel("_Z9something", ["EXIT"]), "none of the kernels")):
