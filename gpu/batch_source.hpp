@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "slowsde/problems/augmentation.hpp"
 #include "slowsde/problems/host_device.hpp"
 #include "slowsde/problems/label_flip.hpp"
 #include "slowsde/problems/noise.hpp"
@@ -24,6 +25,8 @@ struct BatchSource {
   std::uint64_t table_step = 0;
   std::uint32_t table_worker = 0, table_workers = 1;
   LabelFlip flip;
+  Augmentation augmentation;
+  ImageShape shape;                         ///< of a sample's features
   double on = 1, off = 0, label_sigma = 0;  ///< targets of the squared loss
   std::uint64_t seed = 1, replica = 0;
 
@@ -57,11 +60,18 @@ struct BatchSource {
 
   /// x feature-major: to[f·row + b].
   template <class Real>
-  SLOWSDE_HD void gather(int thread, int threads, const int* chosen, Real* to, int row) const {
+  SLOWSDE_HD void gather(int thread, int threads, std::uint32_t worker, std::uint64_t step, const int* chosen,
+                         Real* to, int row) const {
     // Neighbouring threads read neighbouring features of one sample.
     for (int i = thread; i < batch * inputs; i += threads) {
       const int b = i / inputs, f = i - b * inputs;
-      to[f * row + b] = static_cast<Real>(x[static_cast<std::int64_t>(chosen[b]) * inputs + f]);
+      const float* const sample = x + static_cast<std::int64_t>(chosen[b]) * inputs;
+      int entry = f;
+      if (augmentation.active()) {
+        const std::uint64_t visit = step * static_cast<std::uint64_t>(batch) + static_cast<std::uint64_t>(b);
+        entry = entry_before(augmentation.draw(seed, replica, worker, visit), shape, f);
+      }
+      to[f * row + b] = entry < 0 ? Real(0) : static_cast<Real>(sample[entry]);
     }
   }
 

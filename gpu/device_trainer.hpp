@@ -41,7 +41,7 @@ struct DeviceTrainerParams {
 };
 
 /// Throws std::invalid_argument for what the device does not do, whatever its size: networks of more layers
-/// than NetworkLayout has, augmented samples, update rules without a formula.
+/// than NetworkLayout has, update rules without a formula.
 void check_device_task(const TrainerParams& params, const NetworkTask& task);
 
 /// A trainer of the network on a GPU, for the batches that NetworkOracle has for the replica. Its

@@ -43,11 +43,13 @@ template <class Real>
 struct GatherInputs {
   const StepInputs<Real>* inputs;
   const int* chosen;
+  std::uint32_t first_worker;
   int batch, features;
   Real* x;
   SLOWSDE_HD void operator()(std::int64_t i) const {
     const int size = batch * features, w = static_cast<int>(i / size);
     inputs->source.gather(static_cast<int>(i - static_cast<std::int64_t>(w) * size), size,
+                          first_worker + static_cast<std::uint32_t>(w), inputs->step,
                           chosen + static_cast<std::int64_t>(w) * 2 * batch,
                           x + static_cast<std::int64_t>(w) * size, batch);
   }

@@ -228,9 +228,9 @@ void layered_gradients(Machine& machine, const LayeredPlan& plan, const LayeredM
   const int choosers = one_by_one ? 1 : B;
   machine.for_each(static_cast<std::int64_t>(K) * choosers,
                    detail::ChooseSamples<Real>{at.inputs, at.chosen, plan.first_worker, B, choosers});
-  machine.for_each(
-      static_cast<std::int64_t>(K) * B * shape.inputs(),
-      detail::GatherInputs<Real>{at.inputs, at.chosen, B, shape.inputs(), matrix(plan.place[0].in)});
+  machine.for_each(static_cast<std::int64_t>(K) * B * shape.inputs(),
+                   detail::GatherInputs<Real>{at.inputs, at.chosen, plan.first_worker, B, shape.inputs(),
+                                              matrix(plan.place[0].in)});
   if (shape.loss == LossKind::squared)
     machine.for_each(static_cast<std::int64_t>(K) * B * shape.outputs(),
                      detail::MakeTargets<Real>{at.inputs, at.chosen, plan.first_worker, B, shape.outputs(),

@@ -57,7 +57,7 @@ class NetworkBlock {
     int* const labels = chosen + m.batch;
     block_.run([&](int thread, int threads) { source_.choose(thread, threads, worker_, k, chosen, labels); });
     block_.run([&](int thread, int threads) {
-      source_.gather(thread, threads, chosen, work_ + m.layer[0].in, m.batch_row);
+      source_.gather(thread, threads, worker_, k, chosen, work_ + m.layer[0].in, m.batch_row);
       if (m.loss == LossKind::squared)
         source_.targets(thread, threads, worker_, k, labels, work_ + m.targets, m.batch_row);
     });

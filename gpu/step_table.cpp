@@ -8,8 +8,6 @@ StepTable::StepTable(const NetworkTask& task, std::uint64_t replica, const Worke
     : task_(task), replica_(replica), share_(share), sampler_(task.sampling, task.seed) {
   task.data->check();
   task.recipe.check(*task.data);
-  if (task.recipe.augmentation.active())
-    throw std::invalid_argument("device trainer: samples are not augmented on the device; train on the CPU");
 }
 
 bool StepTable::needed() const {
@@ -32,6 +30,8 @@ BatchSource StepTable::source() const {
   source.table_worker = static_cast<std::uint32_t>(share_.first);
   source.table_workers = static_cast<std::uint32_t>(share_.count);
   source.flip = task_.recipe.flip;
+  source.augmentation = task_.recipe.augmentation;
+  source.shape = task_.data->shape;
   source.on = task_.recipe.target.on;
   source.off = task_.recipe.target.off;
   source.label_sigma = task_.recipe.target.label_sigma;

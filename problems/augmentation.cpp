@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "slowsde/problems/random_address.hpp"
 #include "slowsde/problems/requirement.hpp"
 
 namespace slowsde {
@@ -14,15 +13,6 @@ void Augmentation::check(const ImageShape& shape) const {
     require(shift < shape.height, "augmentation", "shift < height", shift);
     require(shift < shape.width, "augmentation", "shift < width", shift);
   }
-}
-
-ImageChange Augmentation::draw(std::uint64_t seed, std::uint64_t replica, std::uint32_t worker,
-                               std::uint64_t visit) const {
-  const auto words = random_words(seed, Stream::augmentation, replica, worker, visit);
-  const auto choices = 2 * static_cast<std::uint64_t>(shift) + 1;
-  return {.down = static_cast<int>((words[0] * choices) >> 32) - shift,
-          .right = static_cast<int>((words[1] * choices) >> 32) - shift,
-          .mirrored = flip && (words[2] >> 31) != 0};
 }
 
 void apply(const ImageChange& change, const ImageShape& shape, const float* image, float* out) {

@@ -174,7 +174,11 @@ inline std::vector<Mutation> image_mutations() {
     };
   };
   using Layer = NetworkLayout::Layer;
-  return {{.name = "images that are shifted by a pixel",
+  return {{.name = "images as they are",
+           .change = [](NetworkLayout&, BatchSource& source) { source.augmentation = {}; }},
+          {.name = "images that are never mirrored",
+           .change = [](NetworkLayout&, BatchSource& source) { source.augmentation.flip = false; }},
+          {.name = "images that are shifted by a pixel",
            .change = of_kind(LayerKind::convolution, [](Layer& layer) { ++layer.padding; })},
           {.name = "a group norm of one group",
            .change = of_kind(LayerKind::group_norm, [](Layer& layer) { layer.groups = 1; })},

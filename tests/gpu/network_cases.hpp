@@ -32,6 +32,7 @@ struct NetworkCase {
   BufferPolicy buffers = BufferPolicy::kept;
   Exchange exchange = Exchange::parameters;
   double flip = 0, label_sigma = 0, lr = 0.05;
+  Augmentation augmentation = {};
 
   Network network() const {
     return layers.empty() ? mlp_network(widths, activation) : Network(image, layers);
@@ -114,7 +115,8 @@ inline std::vector<NetworkCase> image_cases() {
        .workers = 3,
        .local_batch = 5,
        .buffers = BufferPolicy::averaged,
-       .flip = 0.2},
+       .flip = 0.2,
+       .augmentation = {.shift = 2, .flip = true}},
       {.name = "one worker, one sample, ReLU, Nesterov, no group norm",
        .image = {3, 4, 6},
        .layers = cnn_layers({3, 4, 6}, {5}, 2, Activation::relu, 0, 2),
@@ -133,7 +135,8 @@ inline std::vector<NetworkCase> image_cases() {
        .local_batch = 6,
        .buffers = BufferPolicy::reset,
        .label_sigma = 0.3,
-       .lr = 0.01},
+       .lr = 0.01,
+       .augmentation = {.shift = 1, .flip = true}},
       {.name = "a group norm first, activations at both ends, shards, averaged gradients",
        .image = {4, 3, 3},
        .layers = {Activation::tanh, Activation::silu, GroupNorm{2}, GroupNorm{1},
@@ -184,6 +187,7 @@ struct NetworkSetting {
                      .workers = given.workers,
                      .local_batch = given.local_batch};
     task.recipe.flip.probability = given.flip;
+    task.recipe.augmentation = given.augmentation;
     task.recipe.targets = given.loss == LossKind::squared;
     task.recipe.target.label_sigma = given.label_sigma;
     task.seed = 11;

@@ -133,3 +133,23 @@ TEST_CASE("a shift out of the image is refused") {
   CHECK_THROWS_WITH_AS(Augmentation{.shift = 4}.check({1, 5, 4}),
                        "augmentation: shift < width is violated by 4", std::invalid_argument);
 }
+
+TEST_CASE("each entry of a changed image is the entry that it was before, or outside") {
+  const ImageShape shape{.channels = 2, .height = 4, .width = 5};
+  std::vector<float> image(static_cast<std::size_t>(shape.size())), changed(image.size());
+  for (std::size_t i = 0; i < image.size(); ++i) image[i] = static_cast<float>(i + 1);
+  int outside = 0;
+  for (int down = -3; down <= 3; ++down)
+    for (int right = -4; right <= 4; ++right)
+      for (const bool mirrored : {false, true}) {
+        const ImageChange change{.down = down, .right = right, .mirrored = mirrored};
+        apply(change, shape, image.data(), changed.data());
+        for (int e = 0; e < shape.size(); ++e) {
+          const int before = entry_before(change, shape, e);
+          CHECK(changed[static_cast<std::size_t>(e)] ==
+                (before < 0 ? 0.0f : image[static_cast<std::size_t>(before)]));
+          outside += before < 0;
+        }
+      }
+  CHECK(outside > 0);
+}
