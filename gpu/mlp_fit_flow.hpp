@@ -59,7 +59,7 @@ MlpFitFlowSetup make_mlp_fit_flow(const Fit& fit, const FlowOptions& options) {
 /// How the flow of a state ended.
 struct MlpFitFlowEnd {
   double residual;  ///< max|r|
-  int converged;  ///< 1: as FlowResult::converged; 0 also where JJᵀ is too near to singular to be factored
+  int converged;    ///< 1: as FlowResult::converged
   int steps, rejected, factorizations;
   std::int64_t gradients;
 };
@@ -338,7 +338,7 @@ class MlpFitFlow {
     for (int steps = 0; !(largest <= setup_.options.residual_tolerance) && steps < most_steps; ++steps) {
       ++end_.factorizations;
       form_gram();
-      if (!factor_gram()) break;
+      factor_gram();
       solve();
       block_.run([&](int thread, int threads) {
         for (int i = thread; i < setup_.residuals; i += threads) outputs_adjoint()[i] = solution_[i];
@@ -410,9 +410,9 @@ class MlpFitFlow {
     });
   }
 
-  /// Cholesky's factor in place of the lower triangle, panel by panel; false where the square of the quotient
-  /// of its smallest and largest diagonal entries is within the rank tolerance.
-  SLOWSDE_HD bool factor_gram() {
+  /// Cholesky's factor in place of the lower triangle, panel by panel. Where JJᵀ is not positive definite to
+  /// rounding it is not a number, and the step that is made of it is taken back as any that fails.
+  SLOWSDE_HD void factor_gram() {
     const int N = setup_.residuals;
     const auto L = [this, N](int row, int column) -> double& {
       return gram_[static_cast<std::int64_t>(column) * N + row];
@@ -450,12 +450,6 @@ class MlpFitFlow {
           }
       });
     }
-    const auto diagonal = [&](int i) { return L(i, i); };
-    const double largest = reduce(N, diagonal, [](double a, double b) { return larger_or_nan(a, b); });
-    const double inverse = reduce(
-        N, [&](int i) { return 1 / diagonal(i); }, [](double a, double b) { return larger_or_nan(a, b); });
-    const double condition = largest * inverse;
-    return condition * condition * setup_.options.rank_tolerance < 1;
   }
 
   /// solution_ ← (JJᵀ)⁻¹ residual_ from the factor.
