@@ -39,6 +39,7 @@ class Series:
     count: np.ndarray  # (T) replicas in the moments
     diverged: np.ndarray  # (T)
     samples: np.ndarray | None  # (M, samples) values at the last time, NaN where there is none
+    quantiles: np.ndarray | None  # (3, T, M, Q): value, lower and upper end of its 95 % interval
 
     @property
     def theory(self):
@@ -61,6 +62,7 @@ class Ensemble:
     observables: list
     series: list
     coordinates: dict = dataclasses.field(default_factory=dict)  # of a sweep's point
+    probabilities: np.ndarray | None = None  # (Q) of the quantiles
 
     @property
     def iterates(self):
@@ -232,6 +234,7 @@ def _ensemble(file, variables, config, point, axes):
     mean, se = np.asarray(get("mean")), np.asarray(get("se"))
     count, diverged = np.asarray(get("count")), np.asarray(get("diverged"))
     deterministic, samples, steps = get("deterministic", True), get("final_sample", True), get("steps", True)
+    quantiles = [get(f"quantile_{part}", True) for part in ("value", "lower", "upper")]
     settings = {key: get(key, True) for key in ("workers", "local_batch", "eta", "local_steps")}
     series = []
     for i, name in enumerate(map(str, names)):
@@ -245,5 +248,6 @@ def _ensemble(file, variables, config, point, axes):
             name, str(of[i]), bool(is_model[i] == 1), bool(deterministic is not None and deterministic[i] == 1),
             {key: float(v[i]) if v is not None else np.nan for key, v in settings.items()},
             entries.get(name, {}) if is_model[i] == 1 else {},
-            t[i][T], steps[i][T] if steps is not None else np.full(T.sum(), np.nan), mean[i][T][:, :M], se[i][T][:, :M], count[i][T], diverged[i][T], kept))
-    return Ensemble(observables, series, {a: variables[a].data[point] for a in axes})
+            t[i][T], steps[i][T] if steps is not None else np.full(T.sum(), np.nan), mean[i][T][:, :M], se[i][T][:, :M], count[i][T], diverged[i][T], kept,
+            np.stack([q[i][T][:, :M] for q in quantiles]) if quantiles[0] is not None else None))
+    return Ensemble(observables, series, {a: variables[a].data[point] for a in axes}, get("quantile", True))

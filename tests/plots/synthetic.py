@@ -1,6 +1,7 @@
 """Run directories with made-up numbers in the schema that slowsde writes."""
 import json
 import pathlib
+import statistics
 
 import netCDF4
 import numpy as np
@@ -304,6 +305,28 @@ def law(path, n=20000, rng=None):
                   one("no Itô term", 0.09, 0.3, of="Local SGD", moment="psi", variant="no-ito"),
                   one("no cross term", -0.06, 0.31, of="Local SGD", moment="psi", variant="no-cross")]
     return write(path, _config("law", "Law on the curved valley", all_series), variables(["x0", "x1"], all_series))
+
+
+def quantiles(path, probabilities=(0.05, 0.5, 0.95), off=0.0, count=400):
+    """An ensemble with quantiles of two normal observables, the model's `off` standard deviations away."""
+    t = np.linspace(0, 2, 9)
+    normal = np.array([statistics.NormalDist().inv_cdf(p) for p in probabilities])
+    density = np.exp(-normal**2 / 2) / np.sqrt(2 * np.pi)
+    p = np.asarray(probabilities)
+    half = 1.96 * np.sqrt(p * (1 - p) / count) / density
+    all_series = [series("Local SGD", t, np.stack([t, -t], 1), np.sqrt(t)[:, None] * np.ones(2), count, workers=4),
+                  series("slow SDE", t, np.stack([t, -t], 1), np.sqrt(t)[:, None] * np.ones(2), count, of="Local SGD",
+                         moment="psi")]
+    arrays = variables(["x0", "x1"], all_series)
+    values = np.stack([s["mean"][:, :, None] + np.sqrt(t)[:, None, None] * (normal + (off if s["of"] else 0))
+                       for s in all_series])
+    dims = ("series", "time", "observable", "quantile")
+    spread = np.sqrt(t)[:, None, None] * half
+    arrays["quantile"] = (("quantile",), p)
+    arrays["quantile_value"] = (dims, values)
+    arrays["quantile_lower"] = (dims, values - spread)
+    arrays["quantile_upper"] = (dims, values + spread)
+    return write(path, _config("quantiles", "Quantiles", all_series), arrays)
 
 
 def valley(path, observables=("x0", "trace"), count=1000, off=0.0, rng=None):

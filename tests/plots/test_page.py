@@ -108,7 +108,7 @@ class Page(unittest.TestCase):
         cls.expected = ["verification", "sharpness", "sharpness", "sharpness", "plan", "train"]
         # and one of every other figure
         for make in (synthetic.multiplier, synthetic.weak_order, synthetic.lr_limit, synthetic.decaying_lr, synthetic.worker_cloud,
-                     synthetic.qsr_error, lambda d: synthetic.law(d, 500), synthetic.valley, synthetic.h_base, synthetic.mlmc,
+                     synthetic.qsr_error, lambda d: synthetic.law(d, 500), synthetic.quantiles, synthetic.valley, synthetic.h_base, synthetic.mlmc,
                      synthetic.stepper_orders, synthetic.why, synthetic.sync_rules, synthetic.when, synthetic.workers):
             path = make(cls.scratch / f"run-{len(runs)}")
             runs.append(path)

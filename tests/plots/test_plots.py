@@ -261,6 +261,16 @@ class Look(Scratch):
         self.draw(path, observable="x1")
         self.draw(path, path)
 
+    def test_quantiles(self):
+        fig, caption = self.draw(synthetic.quantiles(self.scratch / "run"))
+        self.assertEqual(len(fig.axes), 2)
+        # Of three quantiles at eight times after the start and two observables none is off, or all are.
+        self.assertIn("; 0 of 48 intervals do not meet", caption)
+        _, caption = self.draw(synthetic.quantiles(self.scratch / "off", off=2.0))
+        self.assertIn("; 48 of 48 intervals do not meet", caption)
+        self.draw(synthetic.quantiles(self.scratch / "one", probabilities=(0.5,)), observable="x1")
+        self.assert_not_drawn(self.program(synthetic.valley(self.scratch / "none"), "--figure", "quantiles"), "has no quantiles")
+
     def test_sweep(self):
         path = synthetic.multiplier(self.scratch / "run", figure="")
         self.assertEqual(loader.open_run(path).figure, "sweep")
