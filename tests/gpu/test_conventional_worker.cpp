@@ -91,3 +91,37 @@ TEST_CASE("SGD takes steps of at most dt that end on the record points, Local SG
   CHECK(local.substeps == 6);  // ηH = 0.6
   CHECK(local.intervals[1].steps == 2);
 }
+
+namespace {
+
+/// n lines through a point: f_i = ⟨a_i, θ⟩·θ_0, for any number of samples.
+struct Lines {
+  static constexpr int dim = 2, outputs_count = 1;
+  int n = 1;
+
+  int samples() const { return n; }
+  template <class T, class I>
+  SLOWSDE_HD void outputs(const T* theta, const I& i, T* f) const {
+    f[0] = theta[0] * (theta[0] + T(0.3 * (i + 1)) * theta[1]);
+  }
+  template <class I, class T>
+  SLOWSDE_HD void targets(const I&, T* y) const {
+    y[0] = T(0.5);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("so it has with as many samples as a problem says when it runs, up to eight") {
+  for (const int samples : {1, 2, 3, 5, 8})
+    for (const bool local : {false, true}) {
+      CAPTURE(samples);
+      const ConventionalRun run = run_of(NoiseKind::label, local, {0.7, 0.2});
+      const auto threads = of_threads(Lines{samples}, run);
+      CHECK(same_bits(of_packs(Lines{samples}, LabelNoise{0.8}, run), threads));
+      CHECK(!same_bits(threads, of_threads(Lines{samples}, run, 1)));
+    }
+  const bool held =
+      with_conventional_worker(Lines{9}, run_of(NoiseKind::label, true, {0.7, 0.2}), [](auto, auto) {});
+  CHECK(!held);
+}
