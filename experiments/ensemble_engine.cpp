@@ -386,8 +386,8 @@ void check_device(const EnsemblePlan& plan, const RunContext& context) {
   }
 }
 
-/// Batches whose states at all points the host holds at a time, 256 MB at most and as much again for Φ of
-/// them; a whole number of batches.
+/// Batches whose states at all points the host holds at a time, a whole number of them: 256 MB at most, and
+/// where the device finds Φ twice as much again.
 std::size_t batches_per_segment(const EnsemblePlan& plan, int width) {
   const double of_batch = sizeof(double) * width * plan.run.outputs * plan.problem->dim();
   const auto most = static_cast<std::size_t>(std::max(1.0, 256e6 / of_batch));
@@ -494,7 +494,8 @@ EnsembleSeries run_model(const EnsemblePlan& plan, const ModelConfig& model, con
         reduced = kernels.reduce(*run.conventional, trajectories, *reduction, progress);
       } else {
         const PointReport at = plan.problem->report(run.slow->start);
-        if (runs_in_lanes(*run.slow, true)) check_moment(*run.slow, at.lambda_max);
+        if (runs_in_lanes(*run.slow, true) && at.rank > 0)
+          check_moment(*run.slow, {at.lambda_min, at.lambda_max});
         reduced = kernels.reduce(*run.slow, at.rank, trajectories, *reduction, progress);
       }
       if (reduced) {
@@ -881,14 +882,18 @@ void add_device_estimate(const EnsemblePlan& plan, const RunContext& context, Es
         device_bytes,
         kernels.bytes(device_ensemble(run),
                       std::min<std::uint64_t>(at_once, static_cast<std::uint64_t>(plan.run.replicas))));
+    if (!on_device && plan.run.project && kernels.flows()) {
+      const auto states = std::min<std::uint64_t>(segment, static_cast<std::uint64_t>(plan.run.replicas));
+      device_bytes = std::max(device_bytes, kernels.flow_bytes(states * points.size()));
+    }
     if (!on_device)
       estimate.bytes = std::max(estimate.bytes, plan.run.project && kernels.flows() ? 768e6 : 256e6);
   }
   if (on_device && !plan.run.quantiles.empty()) {
     int most = plan.run.replicas;
     for (const ModelConfig& model : plan.models) most = std::max(most, model.replicas);
-    device_bytes += sizeof(std::uint64_t) * static_cast<double>(most) * plan.run.outputs *
-                    static_cast<double>(plan.run.observables.size());
+    const double cells = plan.run.outputs * static_cast<double>(plan.run.observables.size());
+    device_bytes += sizeof(std::uint64_t) * static_cast<double>(most) * (cells + 1);  // and to sort one
   }
   estimate.notes.push_back("device memory: about " + short_number(1e-6 * device_bytes) + " MB");
   const std::string slow = "those slow SDEs that a thread can hold run on the device";

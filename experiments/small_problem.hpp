@@ -212,7 +212,8 @@ class SmallProblem final : public ProblemBase<P> {
     using Equation = LaneSlowSde<P, std::function<Round(double)>>;
     constexpr std::size_t W = native_width<double>;
     const auto start = flow_.geometry().frame(Eigen::Map<const Vector>(run.start.data()));
-    check_moment(run, start.lambda_max());
+    const auto positive = start.lambda.tail(start.rank());
+    check_moment(run, {positive.begin(), positive.end()});
     const Equation sde(LaneGeometry<P>(this->problem(), start.rank()), run.noise.label_sigma,
                        run.moment->formula(), run.round, run.variant);
     BrownianPath<T> path(run.seed, first, sde.noise_dim(), run.noise_workers, run.refinement);

@@ -63,13 +63,19 @@ struct BatchSource {
   SLOWSDE_HD void gather(int thread, int threads, std::uint32_t worker, std::uint64_t step, const int* chosen,
                          Real* to, int row) const {
     // Neighbouring threads read neighbouring features of one sample.
+    ImageChange change;
+    int changed = -1;  // the sample of `change`
     for (int i = thread; i < batch * inputs; i += threads) {
       const int b = i / inputs, f = i - b * inputs;
       const float* const sample = x + static_cast<std::int64_t>(chosen[b]) * inputs;
       int entry = f;
       if (augmentation.active()) {
-        const std::uint64_t visit = step * static_cast<std::uint64_t>(batch) + static_cast<std::uint64_t>(b);
-        entry = entry_before(augmentation.draw(seed, replica, worker, visit), shape, f);
+        if (b != changed)
+          change =
+              augmentation.draw(seed, replica, worker,
+                                step * static_cast<std::uint64_t>(batch) + static_cast<std::uint64_t>(b));
+        changed = b;
+        entry = entry_before(change, shape, f);
       }
       to[f * row + b] = entry < 0 ? Real(0) : static_cast<Real>(sample[entry]);
     }

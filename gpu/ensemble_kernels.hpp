@@ -96,6 +96,8 @@ class EnsembleKernels {
 
   /// Whether flow() is there.
   virtual bool flows() const { return false; }
+  /// Device memory that flow() takes for so many states, where there is as much.
+  virtual double flow_bytes(std::uint64_t /*count*/) const { return 0; }
 
   /// Φ of `count` finite states together, (count × d), in place and in double precision; `ends`: (count).
   /// Throws DeviceError.

@@ -105,14 +105,18 @@ void run_on_device(const MlpFit& fit, const IterateEnsemble& ensemble, const Rou
 /// Steps after which a flow is left to the CPU: one that is nearly stuck would hold the device for long.
 constexpr int most_flow_steps = 2000;
 
+/// Of a state on the device.
+std::size_t bytes_of_flow(const MlpFitFlowSetup& setup) {
+  return (static_cast<std::size_t>(setup.dim) + setup.workspace()) * sizeof(double) + sizeof(MlpFitFlowEnd);
+}
+
 /// Φ of the states, (count × d), as many at a time as there is memory for.
 void flow_on_device(const MlpFit& fit, std::uint64_t count, double* states, FlowEnd* ends) {
   MlpFitFlowSetup setup = make_mlp_fit_flow(fit, {.max_steps = most_flow_steps});
   const DeviceData<double> data(fit.data());
   data.give(setup);
   const auto d = static_cast<std::size_t>(setup.dim);
-  const std::size_t each = (d + setup.workspace()) * sizeof(double) + sizeof(MlpFitFlowEnd);
-  const std::uint64_t most = std::min(count, replicas_with_room(each, 1));
+  const std::uint64_t most = std::min(count, replicas_with_room(bytes_of_flow(setup), 1));
   DeviceArray<double> on_device(most * d), workspace(most * setup.workspace());
   DeviceArray<MlpFitFlowEnd> ended(most);
   std::vector<MlpFitFlowEnd> host(most);
@@ -140,6 +144,9 @@ class MlpFitKernels final : public ContinuedKernels {
     } catch (const std::invalid_argument&) {
       return false;
     }
+  }
+  double flow_bytes(std::uint64_t count) const override {
+    return static_cast<double>(count) * static_cast<double>(bytes_of_flow(make_mlp_fit_flow(fit_, {})));
   }
   void flow(std::uint64_t count, double* states, FlowEnd* ends) const override {
     flow_on_device(fit_, count, states, ends);

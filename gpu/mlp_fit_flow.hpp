@@ -42,13 +42,13 @@ struct MlpFitFlowSetup : MlpFitLayout<double> {
 /// residuals than a Gram matrix is made of here.
 template <class Fit>
 MlpFitFlowSetup make_mlp_fit_flow(const Fit& fit, const FlowOptions& options) {
-  constexpr int most_residuals = 32768;  // the square is an int
+  constexpr int most_residuals = 4096;  // whose Gram matrix one block of threads factors
   options.check();
+  const std::int64_t residuals = static_cast<std::int64_t>(fit.samples()) * fit.shape().widths.back();
+  detail::require(residuals <= most_residuals, "flow on the device", "residuals <= 4096", residuals);
   MlpFitFlowSetup setup;
   lay_out(setup, fit.shape(), fit.samples());
-  setup.residuals = setup.visits * setup.outputs();
-  detail::require(setup.residuals <= most_residuals, "flow on the device", "residuals <= 32768",
-                  setup.residuals);
+  setup.residuals = static_cast<int>(residuals);
   for (int l = 0; l + 1 < setup.layers; ++l) setup.wide += setup.layer[l].outputs;
   const int longest = std::max(setup.dim, setup.residuals);
   setup.sums = setup.take((longest + setup.sum_of_thread - 1) / setup.sum_of_thread);

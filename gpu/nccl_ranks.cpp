@@ -115,7 +115,7 @@ class NcclConnection {
     if (status == ncclSuccess || status == ncclInProgress) return;
     const std::string error = ncclGetErrorString(status);
     // What NCCL sees of a peer that is gone: a closed connection. All else is this rank's own.
-    if (status == ncclRemoteError || status == ncclSystemError) {
+    if (meetings_ && (status == ncclRemoteError || status == ncclSystemError)) {
       // The roll before the abort: how long that takes the other ranks do not know.
       const LostRank lost = meetings_->lost(what, error);
       abort();

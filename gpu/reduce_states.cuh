@@ -138,7 +138,8 @@ class DeviceQuantiles {
       : probabilities_(what.quantiles),
         replicas_(replicas),
         cells_(what.quantiles.empty() ? 0 : points * what.observables.size()),
-        keys_(cells_ * replicas) {}
+        keys_(cells_ * replicas),
+        room_to_sort_(cells_ == 0 ? 0 : replicas) {}
 
   /// Of the replicas from `first` on at a point's `cell`; null without quantiles.
   std::uint64_t* keys(std::size_t cell, std::uint64_t first) {
@@ -149,6 +150,7 @@ class DeviceQuantiles {
   /// (cells × probabilities), of the finite values, which moments count.
   std::vector<QuantileEstimate> estimates(const std::vector<Moments>& moments) {
     std::vector<QuantileEstimate> result;
+    room_to_sort_ = {};
     for (std::size_t cell = 0; cell < cells_; ++cell) {
       std::uint64_t* const of_cell = keys(cell, 0);
       sort_on_device(of_cell, replicas_);
@@ -167,7 +169,8 @@ class DeviceQuantiles {
   std::vector<double> probabilities_;
   std::uint64_t replicas_;
   std::size_t cells_;
-  DeviceArray<std::uint64_t> keys_;  // (points × observables × replicas): ordered_key of the values
+  DeviceArray<std::uint64_t> keys_;          // (points × observables × replicas): ordered_key of the values
+  DeviceArray<std::uint64_t> room_to_sort_;  // kept from the chunks, for Thrust
 };
 
 /// Collects the reductions of all points and chunks of an ensemble of `replicas`.

@@ -42,7 +42,8 @@ TrainerMemory memory_of(const TrainerParams& params, const NetworkTask& task,
   take((params.exchange == Exchange::gradients ? 1 : K) * vectors * d, sizeof(Real));  // buffers
   take(K + d, sizeof(double));                                                         // losses, sum
   if (device.device_sum) {                                                             // a message
-    const double parts = params.buffers == BufferPolicy::averaged ? 1 + vectors : 1;
+    const bool states = params.exchange == Exchange::parameters && params.buffers == BufferPolicy::averaged;
+    const double parts = states ? 1 + vectors : 1;
     take(parts * d + LossHalves::count, sizeof(float));
     if (device.bf16) take(parts * d, sizeof(std::uint16_t));
   }

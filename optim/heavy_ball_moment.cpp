@@ -55,4 +55,8 @@ double HeavyBallMoment::diffusion_weight(const Round& round) const {
   return moment_diffusion_weight(formula(), round);
 }
 
+double heavy_ball_sgd_coefficient(double lambda_i, double lambda_j, double eta, double beta) {
+  return heavy_ball_sgd_formula(lambda_i, lambda_j, eta, beta);
+}
+
 }  // namespace slowsde

@@ -32,4 +32,7 @@ class HeavyBallMoment final : public SecondMoment {
   BufferPolicy buffers_;
 };
 
+/// SGD with heavy ball in closed form, heavy_ball_sgd_formula.
+double heavy_ball_sgd_coefficient(double lambda_i, double lambda_j, double eta, double beta);
+
 }  // namespace slowsde

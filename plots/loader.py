@@ -105,6 +105,8 @@ def single(runs, figure, what):
     (run,) = runs
     if run.kind == "sweep":
         raise Unreadable(f"{run.path}: is a sweep; the figure '{figure}' shows a single {what}")
+    if len(run.points) != 1:
+        raise Unreadable(f"{run.path}: has {len(run.points)} ensembles; the figure '{figure}' shows a single {what}")
     (ensemble,) = run.points
     return run, ensemble
 

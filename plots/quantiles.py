@@ -30,8 +30,9 @@ def draw(runs, observable=None):
             value, lower, upper = s.quantiles[:, :, m]
             models = ensemble.models_of(s)
             for q, p in enumerate(probabilities):
-                # An interval that is open on a side is not drawn there.
-                ends = np.nan_to_num(np.stack([value[:, q] - lower[:, q], upper[:, q] - value[:, q]]))
+                # An interval that is open on a side is not drawn there; far out, where few values decide, one may end
+                # before the value that is interpolated.
+                ends = np.maximum(np.nan_to_num(np.stack([value[:, q] - lower[:, q], upper[:, q] - value[:, q]])), 0)
                 ax.errorbar(s.t[::thin], value[::thin, q], ends[:, ::thin], ls="none", marker=marker, color=colour,
                             mfc="white", mew=0.8, ms=3.0, elinewidth=0.8, zorder=4)
                 for k, model in enumerate(models):
@@ -39,8 +40,9 @@ def draw(runs, observable=None):
                     ax.plot(model.t, model.quantiles[0][:, m, q], color=colour, ls=style.cycle(style.LINES, k),
                             lw=0.6 + 0.8 * middle, zorder=2)
                     if k == 0:
-                        apart = (model.quantiles[2][:, m, q] < lower[:, q]) | (model.quantiles[1][:, m, q] > upper[:, q])
-                        known = np.isfinite(lower[:, q]) & np.isfinite(upper[:, q]) & (s.steps > 0)
+                        its_lower, its_upper = model.quantiles[1:, :, m, q]
+                        apart = (its_upper < lower[:, q]) | (its_lower > upper[:, q])
+                        known = np.isfinite(lower[:, q] + upper[:, q] + its_lower + its_upper) & (s.steps > 0)
                         outside += int(np.count_nonzero(apart & known))
                         judged += int(np.count_nonzero(known))
             if panel == 0:

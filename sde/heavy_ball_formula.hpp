@@ -14,7 +14,7 @@ namespace slowsde {
 /// SGD with heavy ball (K = 1, or H = 1 unless buffers are reset) in closed form:
 ///   1/c_ij = λ_i + λ_j − ηλ_iλ_j/(1+β) + ηβ(λ_i−λ_j)²/((1−β)²(1+β)).
 template <class T>
-SLOWSDE_HD T heavy_ball_sgd_coefficient(const T& lambda_i, const T& lambda_j, double eta, double beta) {
+SLOWSDE_HD T heavy_ball_sgd_formula(const T& lambda_i, const T& lambda_j, double eta, double beta) {
   const T difference = lambda_i - lambda_j;
   return T(1.0) / (lambda_i + lambda_j - T(eta) * lambda_i * lambda_j / T(1 + beta) +
                    T(eta * beta) * difference * difference / T((1 - beta) * (1 - beta) * (1 + beta)));
@@ -117,7 +117,7 @@ SLOWSDE_HD T heavy_ball_of_round(MomentFormula formula, const HeavyBallSegment<T
     const T sum_beta = over_round.R_beta.m[0][0] * A_yy + T(K) * over_round.q_beta;
     return unit * (sum - sum_beta) / H;
   }
-  const T of_sgd = heavy_ball_sgd_coefficient(lambda_i, lambda_j, round.eta, beta);
+  const T of_sgd = heavy_ball_sgd_formula(lambda_i, lambda_j, round.eta, beta);
   if (formula == MomentFormula::heavy_ball_averaged)  // M_h = A + (K−1)(A − T^h A T'^h)
     return of_sgd + unit * others * over_round.q / H;
   // M_h = A + D_h; D, the moment of a worker's deviation from the mean, restarts from diag(0, D_vv)

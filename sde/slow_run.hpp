@@ -97,10 +97,16 @@ inline bool runs_in_lanes(const SlowRun& run, bool closed_phi) {
          run.moment->formula() != MomentFormula::other && (closed_phi || run.retraction != Retraction::phi);
 }
 
-/// Throws what the second moment throws where it does not exist at the start, a point of Γ with this
-/// curvature: lanes have no words for it.
-inline void check_moment(const SlowRun& run, double lambda_max) {
-  static_cast<void>(run.moment->coefficient(lambda_max, lambda_max, run.round(0)));
+/// Throws what the second moment throws where it does not exist at the start, a point of Γ with these
+/// positive eigenvalues: lanes have no words for it. All pairs are asked for: an algorithm that is stable
+/// where the curvature is large may not be where it is smaller, as with buffers that are reset.
+inline void check_moment(const SlowRun& run, const std::vector<double>& lambda) {
+  const Round round = run.round(0);
+  for (std::size_t i = 0; i < lambda.size(); ++i) {
+    static_cast<void>(run.moment->coefficient(0, lambda[i], round));
+    for (std::size_t j = i; j < lambda.size(); ++j)
+      static_cast<void>(run.moment->coefficient(lambda[i], lambda[j], round));
+  }
 }
 
 /// The rounds of a run by slow time, as a kernel reads them.

@@ -73,6 +73,36 @@ TEST_CASE("a training whose averages go over NCCL is the training without, but f
   }
 }
 
+TEST_CASE("gradients and trainings in double precision go over NCCL, too, with the loss") {
+  if (!has_nccl()) {
+    MESSAGE("this slowsde was built without NCCL");
+    return;
+  }
+  const test::Scratch scratch;
+  const NcclRanks ranks = make_nccl_ranks({.timeout = 60, .mpi = nullptr, .path = (scratch / "id").string()});
+  const auto trained = [](const test::NetworkSetting& setting, const DeviceTrainerParams& device,
+                          std::shared_ptr<Communicator> communicator, auto zero) {
+    const auto trainer =
+        make_device_trainer<decltype(zero)>(setting.params, setting.start, setting.task,
+                                            test::NetworkSetting::replica, device, std::move(communicator));
+    double loss = 0;
+    while (!trainer->finished()) loss = trainer->round().batch_loss;
+    return std::pair{trainer->parameters(), loss};
+  };
+  for (const std::size_t which : {1u, 4u}) {  // averaged states; gradients
+    CAPTURE(which);
+    const test::NetworkSetting setting(test::network_cases()[which], 14);
+    const auto check = [&](auto zero, double tolerance) {
+      const auto alone = trained(setting, {}, nullptr, zero);
+      const auto over = trained(setting, {.device_sum = ranks.device_sum}, ranks.communicator, zero);
+      CHECK(test::largest_difference(over.first, alone.first) <= tolerance);
+      CHECK(std::abs(over.second - alone.second) <= 0x1p-40 * alone.second + tolerance);
+    };
+    check(0.0f, 0);
+    check(0.0, 14 * 0x1p-23);  // what travels is rounded to single precision, once a round at most
+  }
+}
+
 TEST_CASE("a rank that never comes ends the connection with its name") {
   if (!has_nccl()) {
     MESSAGE("this slowsde was built without NCCL");

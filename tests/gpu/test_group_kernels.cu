@@ -148,6 +148,26 @@ TEST_CASE("a replica is the same in chunks of any size, and moments are those of
   }
 }
 
+TEST_CASE("quantiles are those of all replicas in as many chunks as they take") {
+  const DiagonalNetwork problem = network(3, 4);
+  const IterateEnsemble ensemble = ensemble_on(static_cast<int>(problem.dim()), 2, NoiseKind::label, false);
+  const std::size_t replicas = 4096 + 137, d = ensemble.start.size();
+  slowsde::IterateReduction reduction;
+  reduction.observables = {{LaneObservable::Kind::component, 0}, {LaneObservable::Kind::component, 2}};
+  reduction.bound = 1e6;
+  reduction.quantiles = {0.1, 0.5};
+  const auto reduced = slowsde::make_ensemble_kernels(problem)->reduce(ensemble, replicas, reduction, {});
+  const std::vector<double> states = on_device(problem, ensemble, 0, replicas);
+  REQUIRE(reduced.quantiles.size() == ensemble.points.size() * 2 * 2);
+  for (std::size_t p = 0; p < ensemble.points.size(); ++p)
+    for (std::size_t m = 0; m < 2; ++m) {
+      std::vector<double> values;
+      for (std::size_t r = 0; r < replicas; ++r) values.push_back(states[(p * replicas + r) * d + 2 * m]);
+      const auto expected = slowsde::quantile_estimates(values, reduction.quantiles);
+      for (std::size_t q = 0; q < 2; ++q) CHECK(reduced.quantiles[(p * 2 + m) * 2 + q] == expected[q]);
+    }
+}
+
 TEST_CASE("replicas that diverge are counted and left out") {
   const DiagonalNetwork problem = network(20);
   IterateEnsemble e = ensemble_on(problem.dim(), 2, NoiseKind::label, false, 60);

@@ -98,6 +98,9 @@ TEST_CASE("a state on the manifold stays, and one that is not brought there is s
   flowed(what, {.max_steps = 2}, end);
   CHECK(end.converged == 0);
   CHECK(end.residual > 1e-6);
+  what.state[3] = std::nan("");
+  flowed(what, {.max_steps = 50}, end);
+  CHECK(end.converged == 0);
   // A sample twice: JJᵀ is singular, and the flow goes to the end.
   const MlpShape shape{.widths = {3, 8, 1}};
   Dataset data = gaussian_inputs(3, 3, 1, 3);

@@ -96,6 +96,9 @@ TEST_CASE("between GPUs a message has parameters, states that are averaged, and 
   CHECK(more(true) == (2 * d + 2) * 4 + 2 * d * 2);
   setting.params.buffers = BufferPolicy::kept;
   CHECK(more(false) == (d + 2) * 4);
+  setting.params.buffers = BufferPolicy::averaged;
+  setting.params.exchange = Exchange::gradients;
+  CHECK(more(false) == (d + 2) * 4);
 }
 
 #endif

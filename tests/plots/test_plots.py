@@ -270,6 +270,11 @@ class Look(Scratch):
         self.assertIn("; 48 of 48 intervals do not meet", caption)
         self.draw(synthetic.quantiles(self.scratch / "one", probabilities=(0.5,)), observable="x1")
         self.assert_not_drawn(self.program(synthetic.valley(self.scratch / "none"), "--figure", "quantiles"), "has no quantiles")
+        # Far out in few values an interval may end before the value.
+        far = synthetic.quantiles(self.scratch / "far")
+        with netCDF4.Dataset(far / "result.nc", "a") as data:
+            data["quantile_upper"][:] = data["quantile_value"][:] - 0.1
+        self.draw(far)
 
     def test_sweep(self):
         path = synthetic.multiplier(self.scratch / "run", figure="")

@@ -81,9 +81,16 @@ TEST_CASE("estimates are those of the finite values, in any order") {
 }
 
 TEST_CASE(
-    "95 of 100 intervals hold the quantile, and those of half the probability on each side do not reach") {
-  // 2000 samples of 200 uniform numbers; the standard error of the share is 0.5 %.
+    "intervals hold the quantile as often as the binomial law says, which is 95 times in 100 or a little "
+    "more") {
   constexpr int samples = 2000, n = 200;
+  constexpr double p = 0.3;
+  const QuantileRanks ranks = quantile_ranks(n, p);
+  const boost::math::binomial_distribution<> below(n, p);
+  const double exact =
+      cdf(below, static_cast<double>(ranks.upper)) - cdf(below, static_cast<double>(ranks.lower));
+  CHECK(exact >= 0.95);
+  CHECK(exact <= 0.97);
   int held = 0;
   for (int s = 0; s < samples; ++s) {
     std::vector<double> values;
@@ -92,10 +99,19 @@ TEST_CASE(
           random_words(11, Stream::probe, static_cast<std::uint64_t>(s), 0, static_cast<std::uint64_t>(i));
       for (const auto word : {words[0], words[1]}) values.push_back((word + 0.5) / 4294967296.0);
     }
-    const QuantileEstimate estimate = quantile_estimates(values, {0.3})[0];
-    held += estimate.lower <= 0.3 && 0.3 <= estimate.upper ? 1 : 0;
+    const QuantileEstimate estimate = quantile_estimates(values, {p})[0];
+    held += estimate.lower <= p && p <= estimate.upper ? 1 : 0;
   }
-  const double share = static_cast<double>(held) / samples;
-  CHECK(share >= 0.95 - 3 * 0.005);
-  CHECK(share <= 0.97 + 3 * 0.005);  // whole ranks: up to 2 % more than asked for
+  const double share = static_cast<double>(held) / samples, se = std::sqrt(exact * (1 - exact) / samples);
+  CHECK(std::abs(share - exact) <= 3 * se);
+}
+
+TEST_CASE("far out, where few values decide, an interval may end before the value that is interpolated") {
+  const QuantileRanks low = quantile_ranks(20, 0.001);
+  CHECK(low.lower == -1);
+  CHECK(low.upper == 0);
+  CHECK(low.weight > 0);
+  const QuantileRanks high = quantile_ranks(10, 0.999);
+  CHECK(high.lower == 9);
+  CHECK(high.upper == -1);
 }
