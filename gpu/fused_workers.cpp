@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "slowsde/gpu/block_memory.hpp"
 #include "slowsde/gpu/cuda_check.hpp"
 #include "slowsde/gpu/device_array.hpp"
 #include "slowsde/gpu/trainer_kernels.hpp"
@@ -79,14 +80,6 @@ class FusedWorkers final : public WorkerSteps<Real> {
 };
 
 }  // namespace
-
-std::size_t most_block_bytes() {
-  int device = 0, most = 0;
-  check_cuda(cudaGetDevice(&device), "asking for the device");
-  check_cuda(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
-             "asking for a block's shared memory");
-  return static_cast<std::size_t>(most);
-}
 
 template <class Real>
 std::unique_ptr<WorkerSteps<Real>> make_fused_workers(const WorkerTask<Real>& task, int threads,

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "slowsde/gpu/block_memory.hpp"
 #include "slowsde/gpu/cuda_block.hpp"
 #include "slowsde/gpu/device_array.hpp"
 #include "slowsde/gpu/device_timer.cuh"
@@ -163,7 +164,7 @@ class GroupChunks {
   using Map = FeatureMapOf<P>;
 
   GroupChunks(const P& problem, const IterateEnsemble& ensemble, std::uint64_t replicas)
-      : setup_(make_group_setup<Real>(problem, ensemble.algorithm, ensemble.source, block_bytes())),
+      : setup_(make_group_setup<Real>(problem, ensemble.algorithm, ensemble.source, most_block_bytes())),
         table_(round_table(ensemble.algorithm, ensemble.points)),
         rounds_(table_.rounds),
         rates_(table_.rates),
@@ -177,15 +178,6 @@ class GroupChunks {
         rows_(capacity_ * workers() * static_cast<std::size_t>(setup_.layout.row_numbers)) {
     setup_.measurements = measurements_.data();
     setup_.targets = targets_.data();
-  }
-
-  /// Memory of a block on this device.
-  static std::size_t block_bytes() {
-    int device = 0, bytes = 0;
-    check_cuda(cudaGetDevice(&device), "asking for the device");
-    check_cuda(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
-               "asking for a block's shared memory");
-    return static_cast<std::size_t>(bytes);
   }
 
   /// Most replicas of one chunk.
@@ -346,8 +338,8 @@ class GroupKernels final : public EnsembleKernels {
   double bytes(const IterateEnsemble& ensemble, std::uint64_t replicas) const override {
     double sum = static_cast<double>(round_table(ensemble.algorithm, ensemble.points).bytes());
     with_precision(ensemble, [&]<class Real>(Real) {
-      const auto setup = make_group_setup<Real>(problem_, ensemble.algorithm, ensemble.source,
-                                                detail::GroupChunks<P, Real>::block_bytes());
+      const auto setup =
+          make_group_setup<Real>(problem_, ensemble.algorithm, ensemble.source, most_block_bytes());
       const auto chunk = static_cast<double>(std::min(replicas, detail::largest_group_chunk));
       const auto data = static_cast<double>(problem_.measurements().size() + problem_.target_values().size());
       sum += sizeof(Real) * (chunk * static_cast<double>(group_numbers_of_replica(setup)) + data);

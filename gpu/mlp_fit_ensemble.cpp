@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "slowsde/gpu/block_memory.hpp"
 #include "slowsde/gpu/continued_kernels.hpp"
 #include "slowsde/gpu/device_array.hpp"
 #include "slowsde/gpu/mlp_fit_kernels.hpp"
@@ -20,15 +21,6 @@ namespace slowsde {
 #if defined(SLOWSDE_CUDA)
 
 namespace {
-
-/// Memory of a block on this device.
-std::size_t most_block_bytes() {
-  int device = 0, bytes = 0;
-  check_cuda(cudaGetDevice(&device), "asking for the device");
-  check_cuda(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
-             "asking for a block's shared memory");
-  return static_cast<std::size_t>(bytes);
-}
 
 template <class Use>
 void with_precision(const IterateEnsemble& ensemble, Use use) {

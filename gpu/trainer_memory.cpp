@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "slowsde/gpu/block_memory.hpp"
 #include "slowsde/gpu/displacement.hpp"
 #include "slowsde/gpu/layered_steps.hpp"
 #include "slowsde/gpu/network_layout.hpp"

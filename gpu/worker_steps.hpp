@@ -49,9 +49,6 @@ class WorkerSteps {
   virtual void gradients(const StepRange<Real>& range) = 0;
 };
 
-/// Shared memory that a block may have on the current GPU.
-std::size_t most_block_bytes();
-
 /// Null where a worker's network does not fit into a block's shared memory, unless `anywhere`: what does not
 /// fit is in device memory then. threads: 0 chooses.
 template <class Real>
