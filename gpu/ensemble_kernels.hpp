@@ -124,7 +124,7 @@ class EnsembleKernels {
   }
 
   /// The same for trajectories of the slow SDE from a point of Γ, where ∇²L has this rank. Nothing where no
-  /// thread can hold one: a problem without tangential noise, a run that runs_in_lanes() denies, refined
+  /// thread can hold one (with_slow_trajectory): a problem without tangential noise, refined
   /// increments.
   virtual std::optional<ReducedEnsemble> reduce(
       const SlowRun&, int /*rank*/, std::uint64_t /*trajectories*/, const IterateReduction&,

@@ -47,8 +47,8 @@ template <class Trajectory, class P, class Observer>
 ReducedEnsemble reduce_slow(const P& problem, const SlowRun& run, int rank, std::uint64_t trajectories,
                             const Observer& observer, DeviceReducer& reducer,
                             const std::function<void(std::uint64_t)>& progress) {
-  const std::vector<OutputInterval> intervals = slow_steps(run);
-  const SlowRounds rounds = slow_rounds(run, intervals);
+  const std::vector<OutputInterval> intervals = Trajectory::intervals(run);
+  const SlowRounds rounds = Trajectory::rounds(run);
   const DeviceArray<double> begins(rounds.begins);
   const DeviceArray<Round> values(rounds.rounds);
   const typename Trajectory::Setup setup(

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "slowsde/sde/brownian.hpp"
+#include "slowsde/sde/quasi_static_round.hpp"
 #include "slowsde/sde/slow_sde.hpp"
 #include "slowsde/sde/steppers.hpp"
 
@@ -35,25 +36,22 @@ class QuasiStaticQsr {
   void round(double* zeta, double& t, double until, BrownianPath<double>& path, std::uint64_t& step,
              RetractionReport& report) {
     const auto d = static_cast<std::size_t>(sde_.dim());
-    // A remainder that is a rounding error of α² belongs to this round.
-    const double length = until - t < round_time_ * (1 + 1e-9) ? until - t : round_time_;
-    const auto steps = static_cast<std::uint64_t>(std::ceil(length / dt_ * (1 - 1e-12)));
-    const std::uint64_t n = steps < 1 ? 1 : steps;
+    const QuasiStaticRound round(t, until, round_time_, dt_);
     std::vector<double> mean(d, 0.0), x(d);
     stepper_.restart(t, step);
     for (int w = 0; w < workers_; ++w) {
       x.assign(zeta, zeta + d);
       WorkerNoise<BrownianPath<double>> noise{path, w};
-      for (std::uint64_t k = 0; k < n; ++k) {
-        stepper_.do_step(sde_, x.data(), step + k, length / static_cast<double>(n), noise);
+      for (std::uint64_t k = 0; k < round.steps; ++k) {
+        stepper_.do_step(sde_, x.data(), step + k, round.step_length(), noise);
         retract_to_manifold(flow_, retraction_, x.data(), report);
       }
       for (std::size_t i = 0; i < d; ++i) mean[i] += x[i] / workers_;
     }
     for (std::size_t i = 0; i < d; ++i) zeta[i] = mean[i];
     retract_to_manifold(flow_, Retraction::phi, zeta, report);
-    step += n;
-    t = until - t < round_time_ * (1 + 1e-9) ? until : t + length;
+    step += round.steps;
+    t = round.end;
   }
 
  private:

@@ -11,6 +11,7 @@
 #include "slowsde/optim/finite_step_moment.hpp"
 #include "slowsde/optim/heavy_ball_moment.hpp"
 #include "slowsde/optim/psi_moment.hpp"
+#include "slowsde/optim/sgd_moment.hpp"
 #include "slowsde/problems/circle.hpp"
 #include "slowsde/problems/curved_valley.hpp"
 #include "slowsde/problems/sphere.hpp"
@@ -80,6 +81,18 @@ TEST_CASE("device and host take the same slow trajectories, with every scheme an
         check_parity(slowsde::Sphere<3>{0.8}, slow_run_of(psi, {0, 0.6, 0.8}, scheme, retraction),
                      trajectories);
       }
+}
+
+TEST_CASE("device and host take the same trajectories of the quasi-static process") {
+  for (const SlowScheme scheme : {SlowScheme::euler_maruyama, SlowScheme::platen_weak_2})
+    for (const std::size_t trajectories : {1u, 300u}) {
+      SlowRun run = slow_run_of(std::make_shared<slowsde::SgdMoment>(), {0.6, 0.8}, scheme);
+      run.theory = slowsde::SlowTheory::quasi_static;
+      run.round_time = 0.11;
+      check_parity(slowsde::Circle{}, run, trajectories);
+      run.start = {0, 0.6, 0.8};
+      check_parity(slowsde::Sphere<3>{0.8}, run, trajectories);
+    }
 }
 
 TEST_CASE("trajectories without a second moment are counted as diverged") {

@@ -1,8 +1,9 @@
-// The slow SDE as a GPU's threads integrate it, on the host, against the CPU's packs: equal bit for bit.
+// Slow models as a GPU's threads integrate them, on the host: the slow SDE has the bits of the CPU's packs.
 #include "slowsde/gpu/slow_trajectory.hpp"
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <memory>
@@ -12,12 +13,15 @@
 #include "slowsde/optim/heavy_ball_moment.hpp"
 #include "slowsde/optim/psi_moment.hpp"
 #include "slowsde/optim/sampling_moment.hpp"
+#include "slowsde/optim/sgd_moment.hpp"
 #include "slowsde/problems/circle.hpp"
 #include "slowsde/problems/curved_valley.hpp"
 #include "slowsde/problems/sphere.hpp"
 #include "slowsde/problems/valley.hpp"
+#include "slowsde/sde/quasi_static_qsr.hpp"
 #include "tests/support/device_ensembles.hpp"
 #include "tests/support/slow_threads.hpp"
+#include "tests/support/tolerance.hpp"
 
 using namespace slowsde;
 using slowsde::test::same_bits;
@@ -116,6 +120,48 @@ TEST_CASE("a trajectory that leaves is not a number, and says nothing of its dis
   CHECK_THROWS_AS(check_moment(run, {1.3, 2.5}), std::domain_error);
 }
 
+TEST_CASE("a thread's quasi-static process is the CPU's, to rounding, and that of no other round") {
+  const Circle circle;
+  const GradientFlow<Circle> flow(DenseGeometry<Circle>(circle, {.rank = 1}));
+  for (const SlowScheme scheme : {SlowScheme::euler_maruyama, SlowScheme::platen_weak_2}) {
+    SlowRun run = slow_run_of(std::make_shared<SgdMoment>(), {0.6, 0.8}, scheme);
+    run.theory = SlowTheory::quasi_static;
+    run.round_time = 0.11;  // which divides no interval
+    const auto ended = of_threads(circle, run);
+    const SlowSde<Circle> worker(
+        flow.geometry(), run.moment,
+        [&](double t) {
+          Round round = run.round(t);
+          round.workers = 1;
+          return round;
+        },
+        run.variant);
+    const auto far = [&](auto which) {
+      double worst = 0, distance = 0;
+      for (std::size_t r = 0; r < trajectories; ++r) {
+        QuasiStaticQsr<Circle, decltype(which)> process(worker, flow, 4, run.round_time, run.dt);
+        BrownianPath<double> path(run.seed, r, worker.noise_dim(), 4);
+        std::vector<double> x = run.start;
+        RetractionReport report;
+        double t = 0;
+        std::uint64_t k = 0;
+        for (std::size_t p = 0; p < run.times.size(); ++p) {
+          while (t < run.times[p]) process.round(x.data(), t, run.times[p], path, k, report);
+          for (std::size_t j = 0; j < 2; ++j)
+            worst = std::max(worst, std::abs(ended.states[(p * trajectories + r) * 2 + j] - x[j]));
+        }
+        distance = std::max(distance, report.worst);
+      }
+      CHECK(test::near(ended.worst, distance, 1e-12));
+      return worst;
+    };
+    const double same = scheme == SlowScheme::platen_weak_2 ? far(PlatenWeak2{}) : far(EulerMaruyama{});
+    CHECK(same <= 1e-12);
+    run.round_time = 0.2;
+    CHECK(!same_bits(of_threads(circle, run).states, ended.states));
+  }
+}
+
 TEST_CASE("what no thread can hold stays on the CPU") {
   const auto held = []<class P>(const P&, const SlowRun& run) {
     return with_slow_trajectory<P>(run, []<class Trajectory>(std::type_identity<Trajectory>) {});
@@ -130,4 +176,7 @@ TEST_CASE("what no thread can hold stays on the CPU") {
   CHECK(held(Circle{}, run));
   CHECK(!held(CurvedValley<>{}, run));  // without a closed form of it
   CHECK(!held(Circle{}, slow_run_of(std::make_shared<SamplingMoment>(), {1, 0}, SlowScheme::euler_maruyama)));
+  run.theory = SlowTheory::quasi_static;
+  CHECK(held(Circle{}, run));
+  CHECK(!held(CurvedValley<>{}, run));
 }

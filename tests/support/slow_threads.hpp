@@ -41,12 +41,12 @@ template <class P>
 SlowThreads slow_threads(const P& problem, const SlowRun& run, std::size_t trajectories,
                          std::uint64_t first) {
   constexpr std::size_t d = P::dim;
-  const std::vector<OutputInterval> intervals = slow_steps(run);
-  const SlowRounds rounds = slow_rounds(run, intervals);
   SlowThreads ended;
   ended.states.resize(run.times.size() * trajectories * d);
   const bool ran = with_slow_trajectory<P>(run, [&]<class Trajectory>(std::type_identity<Trajectory>) {
     static_assert(std::is_trivially_copyable_v<typename Trajectory::Setup>);
+    const std::vector<OutputInterval> intervals = Trajectory::intervals(run);
+    const SlowRounds rounds = Trajectory::rounds(run);
     const typename Trajectory::Setup setup(problem, 1, run, rounds.view());
     for (std::size_t r = 0; r < trajectories; ++r) {
       Pack<double, 1> x[d];
