@@ -8,6 +8,8 @@ target_link_libraries(empty_test PRIVATE slowsde_test_main)
 
 add_test(NAME build_layers COMMAND ${SLOWSDE_PYTHON} ${build_checks}/check_layers.py ${PROJECT_SOURCE_DIR})
 add_test(NAME build_launches COMMAND ${SLOWSDE_PYTHON} ${build_checks}/check_launches.py ${PROJECT_SOURCE_DIR})
+add_test(NAME build_patches COMMAND ${SLOWSDE_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/mutations/check_patches.py
+                                    ${PROJECT_SOURCE_DIR})
 add_test(NAME build_checks COMMAND ${SLOWSDE_PYTHON} ${build_checks}/test_checks.py ${PROJECT_SOURCE_DIR}
                                    $<TARGET_FILE:empty_test> ${CMAKE_CXX_COMPILER})
 
@@ -29,5 +31,6 @@ add_test(NAME build_scaffold
          COMMAND ${CMAKE_COMMAND} -DBUILD=${PROJECT_BINARY_DIR} -DSOURCE=${PROJECT_SOURCE_DIR}
                  -DSCRATCH=${PROJECT_BINARY_DIR}/scaffold -DCXX=${CMAKE_CXX_COMPILER} -DGENERATOR=${CMAKE_GENERATOR}
                  -P ${build_checks}/check_scaffold.cmake)
-set_tests_properties(build_layers build_launches build_checks build_headers build_without_parts build_consumer_installed
+set_tests_properties(build_layers build_launches build_patches build_checks build_headers build_without_parts
+                     build_consumer_installed
                      build_consumer_build-tree build_scaffold PROPERTIES LABELS build)
