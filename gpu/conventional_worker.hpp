@@ -2,7 +2,6 @@
 // It runs in the kernels and the plain loops of iterates, a round being a step or Local SGD's round.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 #include <type_traits>
 
@@ -26,30 +25,9 @@ inline RoundTable round_table(const ConventionalSteps& steps) {
   return table;
 }
 
-/// Increments of as many Brownian motions as the kernel is told when it runs, as LaneBrownian's.
-class LaneBrownians {
- public:
-  using T = Pack<double, 1>;
-
-  SLOWSDE_HD LaneBrownians(std::uint64_t seed, std::uint64_t trajectory, std::uint32_t worker, int count)
-      : count_(count), normals_(RandomPack<double, 1>(seed, Stream::brownian, trajectory), worker) {}
-
-  SLOWSDE_HD SLOWSDE_INLINE void increments(std::uint64_t k, double dt, T* dW) {
-    const T root(std::sqrt(dt));
-    for (int c = 0; c < count_; ++c) {
-      normals_.seek(k * static_cast<std::uint64_t>(count_) + static_cast<std::uint64_t>(c));
-      dW[c] = root * normals_[0];
-    }
-  }
-
- private:
-  int count_;
-  NormalBuffer<double, 1, 1> normals_;
-};
-
-/// Euler–Maruyama of one copy, in double precision. M: the columns of the noise, or with LaneBrownians the
-/// most that there may be.
-template <class P, class NoiseModel, int M, class Brownian = LaneBrownian<double, M>>
+/// Euler–Maruyama of one copy, in double precision. M: the most columns that the noise may have. Columns: as
+/// many as it has, or 0 where that is known when the kernel runs.
+template <class P, class NoiseModel, int M, int Columns = M>
 class ConventionalWorker {
  public:
   static constexpr int dim = static_dimension<P>();
@@ -75,7 +53,7 @@ class ConventionalWorker {
   };
 
   SLOWSDE_HD ConventionalWorker(const Setup& setup, std::uint64_t trajectory, std::uint32_t worker)
-      : sde_(setup.sde.at(setup.problem)), noise_(make_noise(setup, trajectory, worker)) {}
+      : sde_(setup.sde.at(setup.problem)), noise_(setup.seed, trajectory, worker, setup.sde.noise_dim()) {}
 
   /// One round: y, (dim), holds the shared point and then where the copy ends. There are no buffers.
   SLOWSDE_HD SLOWSDE_INLINE void run_round(const TableRound& round, const RoundView& table, T* y, T*) {
@@ -87,15 +65,8 @@ class ConventionalWorker {
   }
 
  private:
-  SLOWSDE_HD static Brownian make_noise(const Setup& setup, std::uint64_t trajectory, std::uint32_t worker) {
-    if constexpr (std::is_same_v<Brownian, LaneBrownians>)
-      return {setup.seed, trajectory, worker, setup.sde.noise_dim()};
-    else
-      return {setup.seed, trajectory, worker};
-  }
-
   ConventionalSde<P, NoiseModel> sde_;
-  Brownian noise_;
+  LaneBrownian<double, Columns> noise_;
 };
 
 /// Calls use(std::type_identity<ConventionalWorker>, noise model) for the worker of a run; false where no
@@ -120,7 +91,7 @@ bool with_conventional_worker(const P& problem, const ConventionalRun& run, Use 
         return true;
       }
       if (noise.columns(problem) <= 8 * C) {
-        use(std::type_identity<ConventionalWorker<P, LabelNoise, 8 * C, LaneBrownians>>{}, noise);
+        use(std::type_identity<ConventionalWorker<P, LabelNoise, 8 * C, 0>>{}, noise);
         return true;
       }
     }

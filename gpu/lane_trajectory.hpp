@@ -12,22 +12,26 @@
 namespace slowsde {
 
 /// Brownian increments of one trajectory, from the addresses of BrownianPath with one worker and
-/// refinement 1. M: the number of Brownian motions.
+/// refinement 1. M: the number of Brownian motions; 0 where `count` says it when
+/// the kernel runs.
 template <class Real, int M>
 class LaneBrownian {
  public:
   using T = Pack<Real, 1>;
 
-  SLOWSDE_HD LaneBrownian(std::uint64_t seed, std::uint64_t trajectory, std::uint32_t worker = 0)
+  SLOWSDE_HD LaneBrownian(std::uint64_t seed, std::uint64_t trajectory, std::uint32_t worker = 0,
+                          int count = M)
       : seed_(seed),
         trajectory_(trajectory),
         worker_(worker),
+        count_(count),
         normals_(RandomPack<Real, 1>(seed, Stream::brownian, trajectory), worker) {}
 
   SLOWSDE_HD SLOWSDE_INLINE void increments(std::uint64_t k, double dt, T* dW) {
     set_length(dt);
-    for (int c = 0; c < M; ++c) {
-      normals_.seek(k * M + static_cast<std::uint64_t>(c));
+    const int m = M > 0 ? M : count_;
+    for (int c = 0; c < m; ++c) {
+      normals_.seek(k * static_cast<std::uint64_t>(m) + static_cast<std::uint64_t>(c));
       dW[c] = root_ * normals_[0];
     }
   }
@@ -55,6 +59,7 @@ class LaneBrownian {
 
   std::uint64_t seed_, trajectory_;
   std::uint32_t worker_;
+  int count_;
   double dt_ = -1;
   T root_ = T(0.0);
   NormalBuffer<Real, 1, 1> normals_;
