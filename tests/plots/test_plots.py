@@ -270,6 +270,8 @@ class Look(Scratch):
         self.assertIn("; 48 of 48 intervals do not meet", caption)
         self.draw(synthetic.quantiles(self.scratch / "one", probabilities=(0.5,)), observable="x1")
         self.assert_not_drawn(self.program(synthetic.valley(self.scratch / "none"), "--figure", "quantiles"), "has no quantiles")
+        self.assert_not_drawn(self.program(synthetic.sync_rules(self.scratch / "rules"), "--figure", "quantiles"),
+                              "has 2 ensembles; the figure 'quantiles' shows a single ensemble")
         # Far out in few values an interval may end before the value.
         far = synthetic.quantiles(self.scratch / "far")
         with netCDF4.Dataset(far / "result.nc", "a") as data:

@@ -10,6 +10,7 @@
 #include <memory>
 #include <random>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "slowsde/optim/effective_rate_moment.hpp"
@@ -295,25 +296,27 @@ TEST_CASE("what lanes cannot say is refused, and what does not exist is not a nu
   CHECK(std::isfinite(out[0]));
   // Heavy ball is stable further out, until eta*lambda reaches 2(1+beta); reset buffers are not.
   const double curvature = geometry_curvature(geometry, x);
-  const auto drift_at = [&](MomentFormula formula, double eta_lambda) {
-    const Clock clock = [=](double) { return Round{eta_lambda / curvature, 20, 4, 2, 0.6}; };
+  const auto drift_at = [&](MomentFormula formula, double eta_lambda, std::int64_t H = 20,
+                            double beta = 0.6) {
+    const Clock clock = [=](double) { return Round{eta_lambda / curvature, H, 4, 2, beta}; };
     Equation(geometry, 0, formula, clock).drift(x, 0, out);
     return out[0];
   };
   CHECK(std::isfinite(drift_at(MomentFormula::heavy_ball_averaged, 3.1)));
   CHECK(std::isnan(drift_at(MomentFormula::heavy_ball_averaged, 3.3)));
   for (const BufferPolicy buffers : {BufferPolicy::averaged, BufferPolicy::kept, BufferPolicy::reset})
-    for (const double eta_lambda : {0.1, 1.0, 2.5, 3.1, 3.3}) {
-      const HeavyBallMoment moment(buffers);
-      bool exists = true;
-      try {
-        moment.coefficient(curvature, curvature, {eta_lambda / curvature, 20, 4, 2, 0.6});
-      } catch (const std::domain_error&) {
-        exists = false;
+    for (const double eta_lambda : {0.1, 1.0, 1.3, 2.5, 3.1, 3.3})
+      for (const auto& [H, beta] : {std::pair{std::int64_t{20}, 0.6}, std::pair{std::int64_t{2}, 0.9}}) {
+        const HeavyBallMoment moment(buffers);
+        bool exists = true;
+        try {
+          moment.coefficient(curvature, curvature, {eta_lambda / curvature, H, 4, 2, beta});
+        } catch (const std::domain_error&) {
+          exists = false;
+        }
+        CAPTURE(eta_lambda);
+        CHECK(std::isfinite(drift_at(moment.formula(), eta_lambda, H, beta)) == exists);
       }
-      CAPTURE(eta_lambda);
-      CHECK(std::isfinite(drift_at(moment.formula(), eta_lambda)) == exists);
-    }
 
   double lost[2] = {std::nan(""), 0}, off[2] = {1.1, 0};
   LaneRetractionReport<double> report;
